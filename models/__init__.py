@@ -1,0 +1,13 @@
+"""What is true: the tables, and the verbs that stand beside them. No Flask, no Celery, no commit."""
+
+from __future__ import annotations
+
+import importlib
+
+TABLES = ("models.attempts", "models.heartbeats", "models.idempotency", "models.jobs")
+
+
+def load_tables() -> None:
+    """Import every module that declares a table, so that ``Base.metadata`` is complete."""
+    for module in TABLES:
+        importlib.import_module(module)

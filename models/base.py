@@ -1,0 +1,105 @@
+"""The base: how this process reaches PostgreSQL, and what all tables share.
+
+Doors (a view, a task, a loop, a test) open ``with Session.begin() as session:``
+and hand the session to verbs; verbs never commit. `Reading` is for a door that
+sends exactly one statement: PostgreSQL then needs no BEGIN and no COMMIT, which
+are two of three round trips.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+
+import psycopg2
+from sqlalchemy import DateTime, Engine, Enum, MetaData, create_engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, sessionmaker
+
+from models.settings import Settings
+
+# expire_on_commit=False: a view may serialise what it has just committed.
+Session = sessionmaker(expire_on_commit=False)
+"""A transaction: all of it or nothing."""
+
+Reading = sessionmaker(expire_on_commit=False)
+"""One statement, its own transaction: ``with Reading() as session``. Also for a lone INSERT."""
+
+LOCK_SECONDS = 3
+IDLE_IN_TRANSACTION_SECONDS = 10
+POOL_OVERFLOW = 5
+
+
+def stored_by_value(states: type[enum.StrEnum]) -> Enum:
+    """An enum stored as its value, kept to its members by a CHECK."""
+    return Enum(states, native_enum=False, create_constraint=True, length=20, values_callable=lambda e: [s.value for s in e])
+
+
+class Base(DeclarativeBase):
+    """Every datetime is aware; every constraint has a name that migrations can rely on."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dt.datetime: DateTime(timezone=True)}  # noqa: RUF012
+
+
+def open_database(settings: Settings, *, name: str) -> Engine:
+    """Bind `Session` and `Reading` of this process to the database; connects at first use.
+
+    Args:
+        name: shown in ``pg_stat_activity`` (``parley api``).
+    """
+    engine = create_engine(
+        settings.database_url,
+        pool_size=settings.db_pool_size,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=settings.db_connect_seconds,
+        # LIFO lets a pool that was busy once fall idle again.
+        pool_use_lifo=True,
+        connect_args={"application_name": f"parley {name}", "options": _options(settings)},
+    )
+    Session.configure(bind=engine)
+    Reading.configure(bind=engine.execution_options(isolation_level="AUTOCOMMIT"))
+    return engine
+
+
+def _options(settings: Settings) -> str:
+    limits = {
+        "statement_timeout": int(settings.db_statement_seconds * 1000),
+        "lock_timeout": LOCK_SECONDS * 1000,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS * 1000,
+        "timezone": "UTC",
+        # Compiling a plan costs more than any statement here runs.
+        "jit": "off",
+    }
+    return " ".join(f"-c {name}={value}" for name, value in limits.items())
+
+
+# 08: connection; 25: transaction ended (idle too long); 40: rolled back (deadlock); 53: out of resources;
+# 55, 57: in use, cancelled, shutting down; 58: its own system failed. No code: no answer at all.
+_OUTAGE_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+
+
+def is_outage(error: SQLAlchemyError) -> bool:
+    """Whether the database, not the statement, is to blame, so that the same statement may succeed later."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    code = getattr(error.orig, "pgcode", None)
+    return error.connection_invalidated or _class_of(error, code) in _OUTAGE_CLASSES
+
+
+def _class_of(error: DBAPIError, code: str | None) -> str:
+    """The SQLSTATE's class; psycopg2 leaves it empty when the connection broke or the wait was cut."""
+    if code is not None:
+        return code[:2]
+    return "08" if isinstance(error.orig, psycopg2.OperationalError) else ""

@@ -1,0 +1,51 @@
+"""Waiting: a limit on every wait for PostgreSQL, kept by this process and by nobody else.
+
+``statement_timeout`` is kept by the server, TCP keepalives by its kernel: a
+frozen server (stopped, swapped out, half-open route) keeps neither, and
+psycopg2 then waits for ever. psycopg2 lets a process replace its wait by a
+callback; ours gives up. psycopg2 closes a connection whose callback raised, so
+the pool throws it away.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+
+Ready = Callable[[int, bool, float], bool]
+"""``(descriptor, for_writing, seconds) -> whether it became ready in time``."""
+
+_ESTABLISHED = (extensions.STATUS_READY, extensions.STATUS_BEGIN, extensions.STATUS_PREPARED)
+
+
+def ready_by_poll(descriptor: int, for_writing: bool, seconds: float) -> bool:  # noqa: FBT001
+    """Wait in this thread. ``poll``, because ``select`` cannot hold descriptors above 1023."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT if for_writing else select.POLLIN)
+    return bool(poller.poll(seconds * 1000))
+
+
+def bound_every_wait(*, connect_seconds: float, statement_seconds: float, ready: Ready = ready_by_poll) -> None:
+    """Install the callback for this process (psycopg2 knows only one).
+
+    Args:
+        statement_seconds: the server's own limit; ours is a second longer, so
+            that a server that works answers with its error first.
+        ready: how to wait; the API hands in gevent's.
+    """
+
+    def wait(connection: Any) -> None:
+        connecting = connection.status not in _ESTABLISHED
+        limit = connect_seconds if connecting else statement_seconds + 1.0
+        until = time.monotonic() + limit
+        while (state := connection.poll()) != extensions.POLL_OK:
+            left = until - time.monotonic()
+            if left <= 0 or not ready(connection.fileno(), state == extensions.POLL_WRITE, left):
+                raise psycopg2.OperationalError(f"the database did not answer within {limit:g} seconds")
+
+    extensions.set_wait_callback(wait)
