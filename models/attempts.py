@@ -1,0 +1,202 @@
+"""Attempts: each try at a job, and what the worker that made it may write.
+
+A worker claims a bundle of jobs, notes that the model has been asked, and
+records how each call ended; every step is one statement for as many jobs as
+there are. One row here per claim stays for good: calls to a model are made at
+least once, and the rows count and show them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import CheckConstraint, ForeignKey, Text, Uuid
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, stored_by_value
+from models.states import JobStatus, move
+
+
+class Outcome(enum.StrEnum):
+    """How an attempt ended."""
+
+    COMPLETED = "completed"
+    RETRIED = "retried"
+    """Failed; the job is tried again."""
+    FAILED = "failed"
+    """Failed, and the job with it."""
+    SNOOZED = "snoozed"
+    """The provider throttled; not counted as a failure."""
+    RELEASED = "released"
+    """Given back by a worker that stopped."""
+    LOST = "lost"
+    """Its worker vanished and the lease ran out."""
+    CANCELLED = "cancelled"
+
+
+class Attempt(Base):
+    """One claim of one job by one worker."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        CheckConstraint("(finished_at IS NULL) = (outcome IS NULL)", name="outcome_iff_finished"),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    worker: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[dt.datetime]
+    asked_at: Mapped[dt.datetime | None]
+    """When the prompt went to the model."""
+    finished_at: Mapped[dt.datetime | None]
+    outcome: Mapped[Outcome | None] = mapped_column(stored_by_value(Outcome))
+    error_code: Mapped[str | None] = mapped_column(Text)
+    model: Mapped[str | None] = mapped_column(Text)
+    prompt_tokens: Mapped[int | None]
+    """What the call cost, whatever became of the job."""
+    completion_tokens: Mapped[int | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """A job in a worker's hands. ``attempt`` is its fencing token."""
+
+    id: str
+    attempt: int
+    type: str
+    message: str
+    failures: int
+    max_attempts: int
+    lost_count: int
+    seconds_left: float
+    """Until the job's deadline, when it was claimed."""
+
+
+def claim(session: Session, hints: Sequence[tuple[str, int]], *, worker: str, lease_seconds: float) -> list[Claimed]:
+    """Take those of the jobs that still wait at the attempt the hint names; late and repeated hints match none."""
+    rows = move(
+        session,
+        [{"id": job_id, "attempt": attempt} for job_id, attempt in hints],
+        to=JobStatus.PROCESSING,
+        changes="""attempt = jobs.attempt + 1, lease_until = clock_timestamp() + make_interval(secs => :lease_seconds),
+                   leased_by = :worker, announced_at = NULL""",
+        log="""INSERT INTO attempts (job_id, attempt, worker, started_at)
+               SELECT id, attempt, leased_by, updated_at FROM moved""",
+        returning="""id::text AS id, attempt, type, message, failures, max_attempts, lost_count,
+                     CAST(EXTRACT(EPOCH FROM deadline_at - clock_timestamp()) AS float8) AS seconds_left""",
+        worker=worker,
+        lease_seconds=lease_seconds,
+    )
+    return [Claimed(**row) for row in rows]
+
+
+def asked(session: Session, claims: Sequence[Claimed], *, model: str) -> set[str]:
+    """Note that the model has these prompts; answers the ids of the jobs that are still ours."""
+    rows = move(
+        session,
+        [{"id": claimed.id, "attempt": claimed.attempt} for claimed in claims],
+        to=JobStatus.ANALYZING,
+        changes="model = :model",
+        log="""UPDATE attempts SET asked_at = moved.updated_at, model = :model FROM moved
+               WHERE job_id = moved.id AND attempts.attempt = moved.attempt""",
+        returning="id::text AS id",
+        model=model,
+    )
+    return {row["id"] for row in rows}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How one attempt ended and what is to become of its job."""
+
+    job_id: str
+    attempt: int
+    outcome: Outcome
+    text: str | None = None
+    truncated: bool = False
+    error_code: str | None = None
+    error_message: str | None = None
+    delay_seconds: float = 0.0
+    """Until the next attempt, where there is one."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+_BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
+    Outcome.COMPLETED: (
+        JobStatus.COMPLETED,
+        """result = given.text, truncated = given.truncated, error_code = NULL, error_message = NULL,
+           finished_at = clock_timestamp()""",
+    ),
+    Outcome.FAILED: (
+        JobStatus.FAILED,
+        """failures = LEAST(jobs.failures + 1, jobs.max_attempts), error_code = given.error_code,
+           error_message = given.error_message, finished_at = clock_timestamp()""",
+    ),
+    Outcome.RETRIED: (
+        JobStatus.RETRYING,
+        """failures = jobs.failures + 1, error_code = given.error_code, error_message = given.error_message,
+           next_attempt_at = clock_timestamp() + make_interval(secs => given.delay)""",
+    ),
+    Outcome.SNOOZED: (
+        JobStatus.RETRYING,
+        """error_code = given.error_code, error_message = given.error_message,
+           next_attempt_at = clock_timestamp() + make_interval(secs => given.delay)""",
+    ),
+    Outcome.RELEASED: (JobStatus.RETRYING, "next_attempt_at = clock_timestamp()"),
+}
+_LET_GO = ", lease_until = NULL, leased_by = NULL, announced_at = NULL"
+
+# From `given`, not from `moved`: tokens are on the attempt's row even if the job
+# was cancelled or taken over meanwhile; only how that attempt ended is not
+# overwritten. The join makes PostgreSQL lock jobs before attempts, as everywhere.
+_LOG_ENDING = """
+    UPDATE attempts SET
+        finished_at = COALESCE(attempts.finished_at, clock_timestamp()),
+        outcome = COALESCE(attempts.outcome, :outcome),
+        error_code = COALESCE(attempts.error_code, given.error_code),
+        prompt_tokens = given.prompt_tokens, completion_tokens = given.completion_tokens
+    FROM given LEFT JOIN moved USING (id)
+    WHERE attempts.job_id = given.id AND attempts.attempt = given.attempt
+"""
+
+
+def record(session: Session, endings: Sequence[Ending]) -> set[str]:
+    """Write how attempts ended, one statement for each kind of ending; answers the ids of the jobs that took it.
+
+    A job that is missing in the answer had been cancelled, reaped or taken over:
+    its result is dropped, its tokens are not.
+    """
+    taken: set[str] = set()
+    for outcome, (status, changes) in _BECOMES.items():
+        rows = move(
+            session,
+            [_row(ending) for ending in endings if ending.outcome is outcome],
+            to=status,
+            changes=changes + _LET_GO,
+            log=_LOG_ENDING,
+            returning="id::text AS id",
+            outcome=outcome.value,
+        )
+        taken.update(row["id"] for row in rows)
+    return taken
+
+
+def _row(ending: Ending) -> dict[str, object]:
+    return {
+        "id": ending.job_id,
+        "attempt": ending.attempt,
+        "text": ending.text,
+        "truncated": ending.truncated,
+        "error_code": ending.error_code,
+        "error_message": ending.error_message,
+        "delay": ending.delay_seconds,
+        "prompt_tokens": ending.prompt_tokens,
+        "completion_tokens": ending.completion_tokens,
+    }
+
+

@@ -1,0 +1,87 @@
+"""Idempotency keys: the same request sent twice makes one job.
+
+The key's row is inserted before the job's, in one transaction. A second request
+with the key waits at the primary key until the first has committed, then finds
+the job; so fifty at once make one job. What is compared is a hash of the
+*validated* input: two spellings of the same JSON are the same request.
+
+Source: IETF draft "The Idempotency-Key HTTP Header Field"; Brandur Leach,
+"Implementing Stripe-like Idempotency Keys in Postgres" (2017).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, Text, Uuid, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base
+from models.errors import IdempotencyKeyReused
+
+KEPT_HOURS = 24
+
+
+class IdempotencyKey(Base):
+    """A key somebody used, and the job it made."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_expires_at", "expires_at"),)
+
+    scope: Mapped[str] = mapped_column(Text, primary_key=True)
+    """The owner: two callers may use the same key."""
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"))
+    """Null only within the transaction that inserts the key."""
+    expires_at: Mapped[dt.datetime]
+
+
+def _hash(request: Mapping[str, object]) -> bytes:
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
+
+
+# An expired key that has not been pruned yet counts as absent.
+_INSERT = text(f"""
+    INSERT INTO idempotency_keys (scope, key, request_hash, expires_at)
+    VALUES (:scope, :key, :hash, clock_timestamp() + interval '{KEPT_HOURS} hours')
+    ON CONFLICT (scope, key) DO UPDATE SET request_hash = excluded.request_hash, job_id = NULL, expires_at = excluded.expires_at
+    WHERE idempotency_keys.expires_at < clock_timestamp()
+    RETURNING true
+""")
+_FIND = text("SELECT job_id::text AS job_id, request_hash FROM idempotency_keys WHERE scope = :scope AND key = :key")
+_REMEMBER = text("UPDATE idempotency_keys SET job_id = CAST(:job_id AS uuid) WHERE scope = :scope AND key = :key")
+
+
+def claim(session: Session, *, scope: str, key: str, request: Mapping[str, object]) -> str | None:
+    """Take the key (None), or learn which job it made.
+
+    Raises:
+        IdempotencyKeyReused: it made a job from another request.
+    """
+    mine = {"scope": scope, "key": key, "hash": _hash(request)}
+    if session.execute(_INSERT, mine).scalar():
+        return None
+    found = session.execute(_FIND, {"scope": scope, "key": key}).one()
+    if bytes(found.request_hash) != mine["hash"]:
+        raise IdempotencyKeyReused
+    return str(found.job_id)
+
+
+def remember(session: Session, *, scope: str, key: str, job_id: str) -> None:
+    """Note which job the key just taken made."""
+    session.execute(_REMEMBER, {"scope": scope, "key": key, "job_id": job_id})
+
+
+_PRUNE = text("""
+    DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM idempotency_keys WHERE expires_at < clock_timestamp() LIMIT :most FOR UPDATE SKIP LOCKED))
+""")
+
+
+def prune(session: Session, *, most: int) -> int:
+    """Delete up to ``most`` expired keys; how many there were."""
+    return session.execute(_PRUNE, {"most": most}).rowcount  # type: ignore[attr-defined,no-any-return]

@@ -1,0 +1,264 @@
+"""Jobs: one AI reply each; what clients and operators may do with them.
+
+A job is true as soon as its row is committed. Nobody is told about it here: the
+dispatcher finds it. What workers do with a job stands in `models.attempts`,
+what happens when they vanish in `models.leases`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, RowMapping, SmallInteger, Text, Uuid, select, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models import clock, idempotency
+from models.base import Base, stored_by_value
+from models.errors import DeadLetterNotFound, JobNotFound
+from models.states import RUNNING, WAITING, JobStatus, in_sql, move
+
+MESSAGE_CHARACTERS = 32_000
+DEFAULT_PRIORITY = 5
+PRIORITY_SECONDS = 60
+"""One step of priority is worth this much waiting: linear ageing with a fixed key."""
+SHOWN_ATTEMPTS = 50
+"""A throttled job may be claimed often before its deadline; the newest of its attempts are shown."""
+
+
+class JobType(enum.StrEnum):
+    """What is asked of the model."""
+
+    CHAT = "chat"
+    SUMMARIZE = "summarize"
+
+
+class QueueClass(enum.StrEnum):
+    """Which workers may take a job: one Celery queue and one kind of worker process each."""
+
+    INTERACTIVE = "interactive"
+
+
+class Job(Base):
+    """One request for an AI reply. ``status`` is written by `models.states.move` and by nothing else."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(
+            "(status IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="finished_at_iff_finished"
+        ),
+        CheckConstraint("(status IN ('processing', 'analyzing')) = (lease_until IS NOT NULL)", name="lease_iff_running"),
+        CheckConstraint("(lease_until IS NULL) = (leased_by IS NULL)", name="leased_by_iff_lease"),
+        CheckConstraint("(status = 'completed') = (result IS NOT NULL)", name="result_iff_completed"),
+        CheckConstraint("status != 'failed' OR error_code IS NOT NULL", name="failed_has_error"),
+        CheckConstraint("failures BETWEEN 0 AND max_attempts", name="failures_in_range"),
+        CheckConstraint("attempt >= 0 AND lost_count >= 0 AND max_attempts > 0", name="counters_in_range"),
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority_in_range"),
+        CheckConstraint(f"char_length(message) BETWEEN 1 AND {MESSAGE_CHARACTERS}", name="message_length"),
+        # The announcer walks this index owner by owner, most urgent first.
+        Index("ix_jobs_waiting", "queue_class", "owner", "rank_at", postgresql_where=text(f"status IN {in_sql(WAITING)}")),
+        Index(
+            "ix_jobs_announced",
+            "queue_class",
+            "announced_at",
+            postgresql_where=text(f"status IN {in_sql(WAITING)} AND announced_at IS NOT NULL"),
+        ),
+        Index("ix_jobs_waiting_deadline", "deadline_at", postgresql_where=text(f"status IN {in_sql(WAITING)}")),
+        # On id, not on lease_until: a renewal then changes no indexed column and stays a HOT update.
+        Index("ix_jobs_running", "queue_class", "id", postgresql_where=text(f"status IN {in_sql(RUNNING)}")),
+        Index("ix_jobs_dead", "finished_at", "id", postgresql_where=text("status = 'failed'")),
+        {"postgresql_with": {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}},
+    )
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    """A version 4 UUID: unguessable, so that knowing it may serve as permission."""
+    owner: Mapped[str] = mapped_column(Text)
+    """Who asked: the scope of idempotency keys and of fairness. Before accounts exist, the caller's address."""
+    type: Mapped[JobType] = mapped_column(stored_by_value(JobType))
+    queue_class: Mapped[QueueClass] = mapped_column(stored_by_value(QueueClass))
+    message: Mapped[str] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default=str(DEFAULT_PRIORITY))
+    """9 most urgent, 0 least."""
+    rank_at: Mapped[dt.datetime]
+    """``created_at`` less a minute for each step of priority: who has the earliest goes first."""
+
+    status: Mapped[JobStatus] = mapped_column(stored_by_value(JobStatus))
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    """Claims so far: the fencing token. Only ever grows."""
+    failures: Mapped[int] = mapped_column(server_default="0")
+    """Attempts that failed by the model's fault. Back-off and ``max_attempts`` look at this, not at ``attempt``."""
+    max_attempts: Mapped[int]
+    lost_count: Mapped[int] = mapped_column(server_default="0")
+    """Attempts whose worker vanished. From 3 on the next attempt runs alone in a child process."""
+
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
+    updated_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
+    next_attempt_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
+    """Not to be announced before."""
+    announced_at: Mapped[dt.datetime | None]
+    """When Celery was last told; cleared by the claim."""
+    deadline_at: Mapped[dt.datetime]
+    deadline_seconds: Mapped[float]
+    """The length of that deadline, so that a redrive can grant it again."""
+    lease_until: Mapped[dt.datetime | None]
+    leased_by: Mapped[str | None] = mapped_column(Text)
+    """The worker process that runs it (``owner`` is always the caller)."""
+    finished_at: Mapped[dt.datetime | None]
+
+    result: Mapped[str | None] = mapped_column(Text)
+    truncated: Mapped[bool | None]
+    """The reply was cut: by the model's own limit or by ours."""
+    model: Mapped[str | None] = mapped_column(Text)
+    """The model that answered."""
+    error_code: Mapped[str | None] = mapped_column(Text)
+    """Why it failed; while it is retried, why the last attempt did."""
+    error_message: Mapped[str | None] = mapped_column(Text)
+
+
+def create(  # noqa: PLR0913
+    session: Session,
+    *,
+    owner: str,
+    type: JobType,  # noqa: A002
+    message: str,
+    max_attempts: int,
+    deadline_seconds: float,
+    priority: int = DEFAULT_PRIORITY,
+) -> str:
+    """Store a job and answer its id. A single INSERT, so `models.base.Reading` will do for a session."""
+    job_id = str(uuid.uuid4())
+    session.execute(
+        _CREATE,
+        {
+            "id": job_id,
+            "owner": owner,
+            "type": type.value,
+            "queue_class": QueueClass.INTERACTIVE.value,
+            "message": message,
+            "priority": priority,
+            "ahead": priority * PRIORITY_SECONDS,
+            "max_attempts": max_attempts,
+            "deadline_seconds": deadline_seconds,
+        },
+    )
+    return job_id
+
+
+_CREATE = text("""
+    INSERT INTO jobs (id, owner, type, queue_class, message, priority, status, max_attempts, deadline_seconds,
+                      created_at, updated_at, next_attempt_at, rank_at, deadline_at)
+    SELECT :id, :owner, :type, :queue_class, :message, :priority, 'created', :max_attempts, :deadline_seconds,
+           t, t, t, t - make_interval(secs => :ahead), t + make_interval(secs => :deadline_seconds)
+    FROM (SELECT clock_timestamp() AS t) AS clock
+""")
+
+
+def create_once(session: Session, *, owner: str, key: str, **new_job: Any) -> tuple[str, bool]:
+    """Store a job unless this owner's key already made one: ``(job id, whether it is new)``.
+
+    However many requests with one key arrive at once, the first to insert the
+    key wins and the others wait for its commit; so call it in a transaction.
+
+    Raises:
+        IdempotencyKeyReused: the key made a job of another kind or message.
+    """
+    claimed = idempotency.claim(session, scope=owner, key=key, request={"type": new_job["type"], "message": new_job["message"]})
+    if claimed is not None:
+        return claimed, False
+    job_id = create(session, owner=owner, **new_job)
+    idempotency.remember(session, scope=owner, key=key, job_id=job_id)
+    return job_id, True
+
+
+_SHOWN = text(f"""
+    SELECT id::text AS id, status, type, created_at, updated_at, next_attempt_at, result, error_code, error_message,
+           attempt, failures, max_attempts, model, truncated, usage.*,
+           CAST(CEIL(EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())) AS int) AS due_in,
+           CASE WHEN attempt > 0 THEN (
+               SELECT json_agg(json_build_object(
+                   'attempt', a.attempt, 'startedAt', a.started_at, 'askedAt', a.asked_at,
+                   'finishedAt', a.finished_at, 'outcome', a.outcome, 'errorCode', a.error_code) ORDER BY a.attempt)
+               FROM (SELECT * FROM attempts WHERE job_id = jobs.id ORDER BY attempt DESC LIMIT {SHOWN_ATTEMPTS}) AS a
+           ) END AS attempts
+    FROM jobs LEFT JOIN LATERAL (
+        SELECT prompt_tokens, completion_tokens FROM attempts
+        WHERE status = 'completed' AND job_id = jobs.id AND attempts.attempt = jobs.attempt
+    ) AS usage ON true
+    WHERE id = CAST(:id AS uuid)
+""")  # noqa: S608
+
+
+def shown(session: Session, job_id: str) -> RowMapping:
+    """The job as its owner sees it, its newest attempts inside. One statement: this is the route that is polled.
+
+    Raises:
+        JobNotFound: there is none.
+    """
+    job = session.execute(_SHOWN, {"id": job_id}).mappings().one_or_none()
+    if job is None:
+        raise JobNotFound
+    return job
+
+
+def cancel(session: Session, job_id: str) -> bool:
+    """Stop an unfinished job for good; whether it was this call that did. A running attempt loses its claim."""
+    moved = move(
+        session,
+        [{"id": job_id, "attempt": None}],
+        to=JobStatus.CANCELLED,
+        changes="finished_at = clock_timestamp(), lease_until = NULL, leased_by = NULL, announced_at = NULL",
+        log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'cancelled' FROM moved
+               WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",
+    )
+    return bool(moved)
+
+
+def dead_letters(session: Session, *, limit: int, before: tuple[dt.datetime, str] | None = None) -> list[Job]:
+    """Failed jobs, the latest first; ``before`` is the ``(finished_at, id)`` of the last one already seen."""
+    query = select(Job).where(Job.status == JobStatus.FAILED).order_by(Job.finished_at.desc(), Job.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(text("(finished_at, id) < (:at, CAST(:id AS uuid))").bindparams(at=before[0], id=before[1]))
+    return list(session.scalars(query))
+
+
+def dead_letter(session: Session, job_id: str) -> Job:
+    """One failed job.
+
+    Raises:
+        DeadLetterNotFound: there is no such job, or it has not failed.
+    """
+    job = session.scalar(select(Job).where(Job.id == job_id, Job.status == JobStatus.FAILED))
+    if job is None:
+        raise DeadLetterNotFound
+    return job
+
+
+def redrive(session: Session, job_id: str) -> None:
+    """Give a dead letter its failures back and a new deadline of the old length; its attempts stay on record.
+
+    ``attempt`` is kept: an attempt from before the redrive must stay fenced off.
+
+    Raises:
+        DeadLetterNotFound: there is no such dead letter, or another redrive was faster.
+    """
+    moved = move(
+        session,
+        [{"id": job_id, "attempt": None}],
+        to=JobStatus.CREATED,
+        changes="""failures = 0, lost_count = 0, finished_at = NULL, error_code = NULL, error_message = NULL,
+                   next_attempt_at = clock_timestamp(), announced_at = NULL,
+                   deadline_at = clock_timestamp() + make_interval(secs => jobs.deadline_seconds)""",
+        log="SELECT 1",
+    )
+    if not moved:
+        raise DeadLetterNotFound
+
+
+def count_all(session: Session) -> dict[JobStatus, int]:
+    """How many jobs there are in each status. Reads the whole table: for tests and benchmarks."""
+    rows = session.execute(text("SELECT status, count(*) FROM jobs GROUP BY status"))
+    return {JobStatus(status): count for status, count in rows}
+
+

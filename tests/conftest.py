@@ -1,0 +1,121 @@
+"""Real servers for the tests, apart from any that run already.
+
+The process that controls pytest-xdist starts one PostgreSQL and one Valkey and
+prepares a template database; each of its workers copies the template (some ms)
+and takes a Valkey database of its own. They end with the controlling process.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+import redis
+from psycopg2 import extensions
+
+import local.postgres
+import local.valkey
+from models import base, settings, waiting
+from models.settings import Settings
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TEMPLATE = "parley_template"
+_DATABASE, _REDIS = "PARLEY_TEST_DATABASE_URL", "PARLEY_TEST_REDIS_URL"
+TABLES = "jobs, attempts, idempotency_keys, heartbeats"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers, once for all workers."""
+    if hasattr(config, "workerinput") or config.option.collectonly or _DATABASE in os.environ:
+        return
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="parley-tests-"))
+    folder.chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
+    servers = [local.postgres.start(folder, durable=False), local.valkey.start(folder, durable=False)]
+    os.environ[_DATABASE], os.environ[_REDIS] = servers[0].url, servers[1].url
+    _prepare_template()
+
+    def end() -> None:
+        for server in servers:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+        del os.environ[_DATABASE], os.environ[_REDIS]
+
+    config.add_cleanup(end)
+
+
+def _prepare_template() -> None:
+    _administer(f"CREATE DATABASE {TEMPLATE}")
+    environment = {**os.environ, "DATABASE_URL": _url_of(TEMPLATE), "REDIS_URL": os.environ[_REDIS]}
+    subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=environment, check=True)
+
+
+def _url_of(database: str) -> str:
+    return os.environ[_DATABASE].rsplit("/", 1)[0] + "/" + database
+
+
+def _administer(statement: str) -> None:
+    connection = psycopg2.connect(os.environ[_DATABASE])
+    connection.set_isolation_level(extensions.ISOLATION_LEVEL_AUTOCOMMIT)
+    try:
+        connection.cursor().execute(statement)
+    finally:
+        connection.close()
+
+
+class Servers:
+    """Where this worker's database and Valkey are."""
+
+    def __init__(self, worker: str) -> None:
+        self.database = f"parley_{worker}"
+        _administer(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
+        _administer(f"CREATE DATABASE {self.database} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+        number = int(worker.removeprefix("gw")) + 1 if worker.startswith("gw") else 0
+        self.environment = {
+            "DATABASE_URL": _url_of(self.database),
+            "REDIS_URL": os.environ[_REDIS].rsplit("/", 1)[0] + f"/{number}",
+            "ENVIRONMENT": "test",
+        }
+
+    def erase(self) -> None:
+        """Empty both."""
+        connection = psycopg2.connect(self.environment["DATABASE_URL"])
+        with connection, connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {TABLES}")
+        connection.close()
+        with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:
+            client.flushdb()
+
+
+@pytest.fixture(scope="session")
+def servers(worker_id: str) -> Iterator[Servers]:
+    """This worker's own database and Valkey database."""
+    mine = Servers(worker_id)
+    yield mine
+    _administer(f"DROP DATABASE IF EXISTS {mine.database} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def bound(servers: Servers) -> Iterator[Settings]:
+    """`Session` and `Reading` of this process, bound to the database, with every wait bounded."""
+    ours = settings.from_environment(servers.environment)
+    extensions_before: Any = extensions.get_wait_callback()
+    waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
+    engine = base.open_database(ours, name="tests")
+    yield ours
+    engine.dispose()
+    extensions.set_wait_callback(extensions_before)
+
+
+@pytest.fixture
+def db(bound: Settings, servers: Servers) -> Settings:
+    """An empty database; the test opens sessions as a door would."""
+    servers.erase()
+    return bound

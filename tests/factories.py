@@ -1,0 +1,94 @@
+"""Factories: valid rows, of which a test names only what it is about."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import update
+
+from models import attempts, jobs
+from models.attempts import Attempt, Claimed
+from models.base import Session
+from models.jobs import Job, JobType, QueueClass
+from models.states import FINISHED, RUNNING, JobStatus
+
+NOW = dt.datetime.now(dt.UTC)
+WORKER = "worker-1"
+
+
+def a_job(**columns: Any) -> str:
+    """Store a job in any status, with what the table's laws demand of it; answers its id."""
+    status = columns.get("status", JobStatus.CREATED)
+    running, finished = status in RUNNING, status in FINISHED
+    values: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "owner": "address:192.0.2.1",
+        "type": JobType.CHAT,
+        "queue_class": QueueClass.INTERACTIVE,
+        "message": "Why is the sky blue?",
+        "rank_at": NOW,
+        "status": status,
+        "attempt": int(running or finished or status is JobStatus.RETRYING),
+        "max_attempts": 5,
+        "deadline_at": NOW + dt.timedelta(minutes=10),
+        "deadline_seconds": 600.0,
+        "next_attempt_at": NOW - dt.timedelta(seconds=1),
+        "lease_until": NOW + dt.timedelta(seconds=60) if running else None,
+        "leased_by": WORKER if running else None,
+        "finished_at": NOW if finished else None,
+        "result": "Because of Rayleigh." if status is JobStatus.COMPLETED else None,
+        "error_code": "provider_rejected" if status is JobStatus.FAILED else None,
+    }
+    job = Job(**{**values, **columns})
+    with Session.begin() as session:
+        session.add(job)
+        session.flush()
+        for number in range(1, job.attempt + 1):
+            session.add(Attempt(job_id=job.id, attempt=number, worker=WORKER, started_at=NOW))
+    return job.id
+
+
+def the_job(job_id: str) -> Job:
+    """The row as it stands now."""
+    with Session() as session:
+        job = session.get(Job, job_id)
+    assert job is not None
+    return job
+
+
+def the_attempt(job_id: str, number: int) -> Attempt:
+    """The row as it stands now."""
+    with Session() as session:
+        attempt = session.get(Attempt, (job_id, number))
+    assert attempt is not None
+    return attempt
+
+
+def claim(job_id: str, *, expected: int = 0, worker: str = WORKER) -> Claimed | None:
+    """Claim one job as a worker would; None if it could not be had."""
+    with Session.begin() as session:
+        claims = attempts.claim(session, [(job_id, expected)], worker=worker, lease_seconds=15)
+    return claims[0] if claims else None
+
+
+def ask(claimed: Claimed) -> bool:
+    """Note that the model has been asked; whether the job was still ours."""
+    with Session.begin() as session:
+        return claimed.id in attempts.asked(session, [claimed], model="some-model")
+
+
+def change(job_id: str, **columns: Any) -> None:
+    """Move a row in time, or anything else but its status."""
+    with Session.begin() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(**columns))
+
+
+def create(message: str = "Why is the sky blue?", **options: Any) -> str:
+    """Create a job by the verb."""
+    with Session.begin() as session:
+        return jobs.create(
+            session,
+            **{"owner": "address:192.0.2.1", "type": JobType.CHAT, "message": message, "max_attempts": 5, "deadline_seconds": 600.0, **options},
+        )

@@ -1,0 +1,85 @@
+"""Settings are refused at start, not found out at night."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from models.settings import Settings, SettingRefused, from_environment
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("DATABASE_URL", "mysql://x/y"),
+        ("DATABASE_URL", "postgresql://h:99999999/y"),
+        ("REDIS_URL", "localhost:6379"),
+        ("LLM_BASE_URL", "api.example.com"),
+        ("LLM_TOTAL_SECONDS", "nan"),
+        ("LLM_TOTAL_SECONDS", "-1"),
+        ("WORKER_SLOTS", "1.5"),
+        ("ENVIRONMENT", "prod"),
+        ("ADMIN_TOKEN", "short"),
+        ("ADMIN_TOKEN", "holds a space and is long enough"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_and_an_example(name: str, value: str) -> None:
+    """Who starts the process can put it right without opening the code."""
+    with pytest.raises(SettingRefused) as refused:
+        from_environment({name: value})
+
+    assert str(refused.value).startswith(f"{name}: ")
+    assert f"for example {name}=" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"LLM_BASE_URL": "http://127.0.0.1:1/v1"}, "LLM_MODEL"),
+        ({"LLM_API_KEY": "k"}, "LLM_MODEL"),
+        ({"LLM_MODEL": "m"}, "LLM_MODEL"),
+        ({"ENVIRONMENT": "production"}, "DATABASE_URL"),
+        ({"ENVIRONMENT": "production", "DATABASE_URL": "postgresql://h/d"}, "REDIS_URL"),
+        ({"RETRY_BASE_SECONDS": "10", "RETRY_MAX_SECONDS": "5"}, "RETRY_BASE_SECONDS"),
+    ],
+)
+def test_a_combination_that_cannot_work_is_refused(environ: dict[str, str], name: str) -> None:
+    """Half a configuration is no configuration."""
+    with pytest.raises(SettingRefused, match=f"^{name}: "):
+        from_environment(environ)
+
+
+def test_a_refused_secret_is_not_repeated() -> None:
+    """The sentence ends up in a log."""
+    with pytest.raises(SettingRefused) as refused:
+        from_environment({"ADMIN_TOKEN": "hunter2"})
+
+    assert "hunter2" not in str(refused.value)
+
+
+def test_no_secret_shows_in_the_settings_repr() -> None:
+    """Nor does this one."""
+    settings = from_environment({"ADMIN_TOKEN": "a" * 30, "LLM_API_KEY": "sk-secret", "LLM_MODEL": "m", "REDIS_URL": "redis://:pw@h/0"})
+
+    assert not any(secret in repr(settings) for secret in ("a" * 30, "sk-secret", "pw@h"))
+
+
+def test_a_plain_postgresql_url_uses_the_driver_that_is_installed() -> None:
+    """SQLAlchemy 2.1 would otherwise look for psycopg 3."""
+    assert from_environment({"DATABASE_URL": "postgresql://u@h/d"}).database_url == "postgresql+psycopg2://u@h/d"
+
+
+@pytest.mark.parametrize("knob", dataclasses.fields(Settings), ids=lambda knob: str(knob.metadata["env"]))
+def test_every_setting_is_documented_with_its_default(knob: dataclasses.Field[object]) -> None:
+    """docs/reference/settings.md and .env.example name each of them."""
+    row = f"| `{knob.metadata['env']}` | {knob.default if knob.default != '' else 'empty'} | {knob.metadata['meaning']} |"
+
+    assert row in (ROOT / "docs/reference/settings.md").read_text()
+    assert f"# {knob.metadata['env']}=" in (ROOT / ".env.example").read_text()
