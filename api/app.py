@@ -1,0 +1,38 @@
+"""The application: its parts, put together once for each process."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from collections.abc import Callable
+
+from flask import Flask
+from flask_smorest import Api
+
+from api import dead_letters, errors, headers, health, jobs, openapi, pages
+from api.wake import Waker
+from models import base
+from models.settings import Settings
+
+MAX_BODY_BYTES = 256 * 1024
+STATIC = pathlib.Path(__file__).resolve().parent.parent / "static"
+
+
+def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: False) -> Flask:
+    """The Flask application on a database that is opened here.
+
+    Args:
+        stopping: whether this process has been told to stop (`/health/ready` then says no).
+    """
+    base.open_database(settings, name="api")
+    app = Flask("parley", static_folder=STATIC, static_url_path="/static")
+    app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SETTINGS=settings)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["parley"] = {"waker": Waker(settings), "stopping": stopping, "started": time.monotonic()}
+    headers.add_to(app)
+    errors.add_to(app)
+    api: Api = openapi.ProblemApi(app)
+    for noun in (jobs, dead_letters, health):
+        api.register_blueprint(noun.bp)
+    app.register_blueprint(pages.bp)
+    return app

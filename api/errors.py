@@ -1,0 +1,145 @@
+"""Errors: every failure as RFC 9457 problem+json with a stable ``code`` and the request's id.
+
+Refusals come up from `models`; here, and only here, they get an HTTP status.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, current_app, g, json, request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from models import logs
+from models.base import is_outage
+from models.errors import DeadLetterNotFound, IdempotencyKeyReused, JobNotFound, Refusal
+
+STATUS_OF: Mapping[type[Refusal], int] = {
+    JobNotFound: 404,
+    DeadLetterNotFound: 404,
+    IdempotencyKeyReused: 422,
+}
+CODE_OF: Mapping[int, str] = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "validation_failed",
+    500: "internal_error",
+    503: "unavailable",
+}
+RETRY_SECONDS = 2
+CRASHED = "Something went wrong here. It has been logged under the request id."
+DRAINED_BYTES = 32 * 1024 * 1024
+DRAINED_SECONDS = 10.0
+_CHUNK = 64 * 1024
+
+log = logs.logger()
+
+
+def problem(
+    status: int,
+    *,
+    code: str | None = None,
+    detail: str | None = None,
+    errors: list[dict[str, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem+json response. ``errors`` point at fields: ``[{pointer, code, message}]``."""
+    code = code or CODE_OF.get(status, "error")
+    body: dict[str, Any] = {"type": f"urn:parley:problem:{code}", "title": HTTPStatus(status).phrase, "status": status}
+    if detail:
+        body["detail"] = detail
+    body |= {"code": code, "requestId": g.get("request_id", "")}
+    if errors:
+        body["errors"] = errors
+    response = current_app.response_class(json.dumps(body), status=status, mimetype="application/problem+json")
+    response.headers.update(dict(headers or {}))
+    return response
+
+
+def flattened(messages: Any, pointer: str = "") -> list[dict[str, str]]:
+    """Marshmallow's nested messages as a list of ``{pointer, code, message}``.
+
+    Our schemas write a message as ``code: sentence``.
+
+    >>> flattened({"message": ["required: Say something."]})
+    [{'pointer': '/message', 'code': 'required', 'message': 'Say something.'}]
+    """
+    if isinstance(messages, Mapping):
+        return [row for name, inner in messages.items() for row in flattened(inner, pointer if name == "_schema" else f"{pointer}/{name}")]
+    rows = []
+    for message in messages if isinstance(messages, list) else [messages]:
+        code, separator, sentence = str(message).partition(": ")
+        rows.append({"pointer": pointer, "code": code if separator else "invalid", "message": sentence if separator else code})
+    return rows
+
+
+def from_http_exception(error: HTTPException) -> Response:
+    """Werkzeug's and webargs' errors. Keeps their headers: a 405 without ``Allow`` says only half."""
+    data = getattr(error, "data", None) or {}
+    status = error.code or 500
+    messages = data.get("messages") or {}
+    errors = flattened(next(iter(messages.values()), {})) if isinstance(messages, Mapping) else None
+    kept = {name: value for name, value in error.get_headers(request.environ) if name.lower() not in ("content-type", "content-length")}
+    return problem(status, code=data.get("code"), detail=data.get("detail") or _detail(error, status), errors=errors, headers=kept)
+
+
+def _detail(error: HTTPException, status: int) -> str | None:
+    # Werkzeug's own sentences are plain enough, but for these.
+    return {404: "There is nothing at this address.", 422: "The request is not valid; errors says where.", 500: CRASHED}.get(status, error.description)
+
+
+def add_to(app: Flask) -> None:
+    """Register a handler for each kind of failure."""
+
+    @app.errorhandler(Refusal)
+    def refused(refusal: Refusal) -> Response:
+        return problem(STATUS_OF[type(refusal)], code=refusal.code, detail=refusal.detail)
+
+    @app.errorhandler(SQLAlchemyError)
+    def no_database(error: SQLAlchemyError) -> Response:
+        if not is_outage(error):
+            return crashed(error)
+        log.warning("database_unavailable", request_id=g.get("request_id"), error=type(error).__name__)
+        return problem(
+            503, code="database_unavailable", detail="The database cannot be reached. Nothing was stored; try again.", headers={"Retry-After": str(RETRY_SECONDS)}
+        )
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def too_large(_: RequestEntityTooLarge) -> Response:
+        _discard_body()
+        limit = app.config["MAX_CONTENT_LENGTH"] // 1024
+        return problem(413, detail=f"The body is larger than {limit} KiB.", headers={"Connection": "close"})
+
+    @app.errorhandler(Exception)
+    def crashed(error: Exception) -> Response:
+        log.error("request_failed", request_id=g.get("request_id"), method=request.method, path=request.path, exc_info=error)
+        return problem(500, detail=CRASHED)
+
+
+def _discard_body() -> None:
+    """Read the rest of a refused body, up to a bound.
+
+    A client that is still sending when the connection closes sees a reset
+    instead of the answer.
+    """
+    until = time.monotonic() + DRAINED_SECONDS
+    stream = request.environ["wsgi.input"]
+    connection = request.environ.get("gunicorn.socket")
+    left = min(request.content_length or DRAINED_BYTES, DRAINED_BYTES)
+    try:
+        if connection is not None:
+            connection.settimeout(DRAINED_SECONDS)
+        while left > 0 and time.monotonic() < until and (chunk := stream.read(min(_CHUNK, left))):
+            left -= len(chunk)
+    except OSError as error:
+        log.info("body_not_drained", request_id=g.get("request_id"), error=type(error).__name__)

@@ -1,0 +1,94 @@
+"""Health: three questions that probes ask.
+
+*Healthy* and *live* touch nothing: a process that answers is one that need not
+be restarted, whatever else is broken. *Ready* looks at what a request needs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import Any
+
+import redis
+from flask import Response, current_app
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.jobs import json_response, wire_time
+from api.openapi import Noun
+from api.schemas import HealthSchema, LiveSchema, ReadySchema
+from models import heartbeats
+from models.base import Reading
+from models.settings import Settings
+
+bp = Noun("health", __name__, url_prefix="/health", description="For probes.")
+
+REDIS_SECONDS = 0.3
+
+
+@bp.route("")
+@bp.response(200, HealthSchema)
+def health() -> Response:
+    """This process answers."""
+    settings: Settings = current_app.config["SETTINGS"]
+    uptime = time.monotonic() - current_app.extensions["parley"]["started"]
+    now = dt.datetime.now(dt.UTC)
+    return json_response(
+        {"status": "healthy", "timestamp": wire_time(now), "uptime": int(uptime), "environment": settings.environment}
+    )
+
+
+@bp.route("/live")
+@bp.response(200, LiveSchema)
+def live() -> Response:
+    """This process answers; restart it if it does not."""
+    return json_response({"status": "alive"})
+
+
+@bp.route("/ready")
+@bp.response(200, ReadySchema)
+@bp.alt_response(503, schema=ReadySchema, description="Send no requests here.")
+def ready() -> Response:
+    """Whether requests should be sent here.
+
+    503 while the database cannot be used, while this process stops, and until a
+    dispatcher and a worker have reported once. Their later loss, or Redis's, is
+    `degraded` with 200: jobs are still accepted, and nothing accepted is lost.
+    """
+    components = {**_rows(), "redis": _redis()}
+    stopping = current_app.extensions["parley"]["stopping"]()
+    if stopping or any(components[name]["status"] in ("down", "never") for name in ("database", "dispatcher", "worker")):
+        return json_response({"status": "unready", "components": components}, status=503)
+    whole = all(component["status"] == "up" for component in components.values())
+    return json_response({"status": "ready" if whole else "degraded", "components": components})
+
+
+def _rows() -> dict[str, dict[str, Any]]:
+    """What PostgreSQL knows; one query, which also proves that it works."""
+    try:
+        with Reading() as session:
+            ages = heartbeats.ages(session)
+    except SQLAlchemyError:
+        unknown = {"status": "unknown"}
+        return {"database": {"status": "down"}, "dispatcher": unknown, "worker": unknown}
+    seen = {kind: _beat(ages.get(kind)) for kind in (heartbeats.DISPATCHER, heartbeats.WORKER)}
+    return {"database": {"status": "up"}, **seen}
+
+
+def _beat(age: float | None) -> dict[str, Any]:
+    if age is None:
+        return {"status": "never"}
+    return {"status": "up" if age <= heartbeats.LIVE_SECONDS else "silent", "lastSeenSeconds": round(age, 1)}
+
+
+def _redis() -> dict[str, Any]:
+    settings: Settings = current_app.config["SETTINGS"]
+    client = redis.Redis.from_url(
+        settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=None
+    )
+    try:
+        with client:
+            client.ping()
+    except (redis.RedisError, OSError):
+        return {"status": "down"}
+    return {"status": "up"}

@@ -1,0 +1,119 @@
+"""OpenAPI: flask-smorest's `Api`, taught our error format and our reading of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import marshmallow as ma
+from flask import Request, Response
+from flask_smorest import Api, Blueprint
+from webargs import flaskparser
+from werkzeug.exceptions import BadRequest, HTTPException, RequestTimeout, UnsupportedMediaType
+
+from api import errors
+from api.schemas import ProblemSchema
+
+DESCRIPTION = """
+A queue for AI replies. `POST /api/jobs` stores a message and answers at once with a job id; poll
+`GET /api/jobs/{jobId}` until `status` is `completed`, `failed` or `cancelled`. `Retry-After` says how long to wait
+between polls. Times are ISO 8601 in UTC. Every error is `application/problem+json` with a stable `code`.
+"""
+CONFIG = {
+    "API_TITLE": "Parley",
+    "API_VERSION": "1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/api",
+    "OPENAPI_JSON_PATH": "openapi.json",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        "components": {"securitySchemes": {"operator": {"type": "http", "scheme": "bearer", "description": "ADMIN_TOKEN"}}},
+    },
+}
+BODY_SECONDS = 15.0
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class ProblemApi(Api):  # type: ignore[misc]
+    """Answers errors as problem+json, and documents them as such."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Registered by flask-smorest for every ``HTTPException``."""
+        return errors.from_http_exception(error)
+
+    def _register_responses(self) -> None:
+        kept, self.DEFAULT_RESPONSE_CONTENT_TYPE = self.DEFAULT_RESPONSE_CONTENT_TYPE, "application/problem+json"
+        try:
+            super()._register_responses()
+        finally:
+            self.DEFAULT_RESPONSE_CONTENT_TYPE = kept
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+class JsonParser(flaskparser.FlaskParser):  # type: ignore[misc]
+    """Reads a JSON body by the letter: right content type, UTF-8, no NaN, bounded depth."""
+
+    # webargs would pass over a query parameter it does not know.
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": None, "query": ma.RAISE}  # noqa: RUF012
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        """The parsed body.
+
+        Raises:
+            UnsupportedMediaType, BadRequest, RequestTimeout, RequestEntityTooLarge
+        """
+        del schema
+        if req.mimetype != "application/json":
+            raise UnsupportedMediaType("Send the body as application/json.")
+        try:
+            return json.loads(_body(req).decode("utf-8"), parse_constant=_refuse_constant)
+        except UnicodeDecodeError:
+            raise _bad("invalid_utf8", "The body is not valid UTF-8.") from None
+        except RecursionError:
+            raise _bad("json_too_deep", "The body is nested too deeply.") from None
+        except ValueError as error:
+            where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+            raise _bad("malformed_json", f"The body is not valid JSON{where}.") from None
+
+
+def _body(req: Request) -> bytes:
+    """The whole body; a client that stops sending in the middle is not waited for without end."""
+    connection = req.environ.get("gunicorn.socket")
+    if connection is None:
+        return req.get_data(cache=False)
+    connection.settimeout(BODY_SECONDS)
+    try:
+        return req.get_data(cache=False)
+    except TimeoutError:
+        raise RequestTimeout("The body did not arrive in time.") from None
+    finally:
+        connection.settimeout(None)
+
+
+def _bad(code: str, detail: str) -> BadRequest:
+    error = BadRequest(detail)
+    error.data = {"code": code}  # type: ignore[attr-defined]
+    return error
+
+
+class Noun(Blueprint):  # type: ignore[misc]
+    """A blueprint whose bodies are read by `JsonParser`."""
+
+    ARGUMENTS_PARSER = JsonParser()
+
+
+def problems(bp: Noun, *statuses: int) -> Callable[[View], View]:
+    """Document that a view may answer these statuses as problem+json."""
+
+    def documented(view: View) -> View:
+        for status in reversed(statuses):
+            view = bp.alt_response(status, schema=ProblemSchema, content_type="application/problem+json")(view)
+        return view
+
+    return documented

@@ -1,0 +1,217 @@
+"""Schemas: the form of what comes in and goes out. camelCase outside, snake_case inside.
+
+A message is written ``code: sentence``; `api.errors.flattened` takes them apart.
+Schemas check form; whether something may be done is for `models` to say.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from models.attempts import Outcome
+from models.jobs import MESSAGE_CHARACTERS, JobType
+from models.states import JobStatus
+
+MAX_PAGE = 100
+
+
+def camel(name: str) -> str:
+    """
+    >>> camel("next_attempt_at")
+    'nextAttemptAt'
+    """
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+class Schema(ma.Schema):
+    """Refuses fields it does not know."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+    error_messages = {"unknown": "unknown_field: There is no such field.", "type": "wrong_type: Send a JSON object."}  # noqa: RUF012
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:  # noqa: D102
+        field_obj.data_key = camel(field_obj.data_key or field_name)
+
+
+_ALWAYS = {"required": "required: This field is required.", "null": "wrong_type: This field may not be null."}
+
+
+def _text(value: str) -> None:
+    """What PostgreSQL's text and UTF-8 cannot hold is refused, not repaired."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ma.ValidationError("invalid_characters: It holds half a surrogate pair.") from None
+    if "\x00" in value:
+        raise ma.ValidationError("invalid_characters: It holds a NUL character.")
+
+
+def _not_blank(value: str) -> None:
+    if not value.strip():
+        raise ma.ValidationError("blank: Say something.")
+
+
+class NewJobSchema(Schema):
+    """A message for the model."""
+
+    message = fields.String(
+        required=True,
+        validate=[
+            validate.Length(max=MESSAGE_CHARACTERS, error="too_long: At most {max} characters."),
+            _text,
+            _not_blank,
+        ],
+        error_messages={**_ALWAYS, "invalid": "wrong_type: Send a string."},
+        metadata={"minLength": 1, "pattern": r"\S", "examples": ["How does your system handle scalability?"]},
+    )
+    type = fields.Enum(
+        JobType,
+        by_value=True,
+        load_default=JobType.CHAT,
+        error_messages={**_ALWAYS, "unknown": "unknown_job_type: Use one of {choices}."},
+        metadata={"default": "chat", "description": "`chat` answers the message; `summarize` shortens it."},
+    )
+
+
+class JobCreatedSchema(Schema):
+    """The first answer; a replay repeats it word for word."""
+
+    job_id = fields.UUID(required=True)
+    status = fields.String(required=True, validate=validate.Equal("created"))
+    message = fields.String(required=True)
+
+
+class ErrorSchema(Schema):
+    """Why a job, or its last attempt, failed."""
+
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class UsageSchema(Schema):
+    """Tokens, as the provider counted them."""
+
+    prompt_tokens = fields.Integer(required=True)
+    completion_tokens = fields.Integer(required=True)
+    total_tokens = fields.Integer(required=True)
+
+
+def _time(**options: object) -> fields.DateTime:
+    return fields.AwareDateTime(format="iso", default_timezone=dt.UTC, **options)  # type: ignore[arg-type]
+
+
+class AttemptSchema(Schema):
+    """One claim by one worker. Times not reached yet are null."""
+
+    attempt = fields.Integer(required=True)
+    started_at = _time(required=True)
+    asked_at = _time(required=True, allow_none=True, metadata={"description": "When the model had the prompt."})
+    finished_at = _time(required=True, allow_none=True)
+    outcome = fields.Enum(Outcome, by_value=True, required=True, allow_none=True)
+    error_code = fields.String(required=True, allow_none=True)
+
+
+class JobSchema(Schema):
+    """A job. Reading it never consumes its result."""
+
+    job_id = fields.UUID(required=True)
+    status = fields.Enum(JobStatus, by_value=True, required=True)
+    type = fields.Enum(JobType, by_value=True, required=True)
+    created_at = _time(required=True)
+    updated_at = _time(required=True)
+    result = fields.String(required=True, allow_none=True)
+    truncated = fields.Boolean(required=True, allow_none=True, metadata={"description": "The reply was cut off."})
+    error = fields.Nested(ErrorSchema, required=True, allow_none=True)
+    attempt = fields.Integer(required=True, metadata={"description": "Claims so far. Only ever grows."})
+    failures = fields.Integer(required=True, metadata={"description": "Attempts that failed by the model's fault."})
+    max_attempts = fields.Integer(required=True, metadata={"description": "Failures after which the job is dead."})
+    next_attempt_at = _time(required=True, allow_none=True, metadata={"description": "While it waits: not before this."})
+    model = fields.String(required=True, allow_none=True)
+    usage = fields.Nested(UsageSchema, required=True, allow_none=True)
+    attempts = fields.List(fields.Nested(AttemptSchema), required=True, metadata={"description": "The newest 50."})
+
+
+class DeadLetterSchema(Schema):
+    """A job that was given up."""
+
+    job_id = fields.UUID(required=True)
+    type = fields.Enum(JobType, by_value=True, required=True)
+    error = fields.Nested(ErrorSchema, required=True)
+    attempt = fields.Integer(required=True)
+    failures = fields.Integer(required=True)
+    max_attempts = fields.Integer(required=True)
+    lost_count = fields.Integer(required=True, metadata={"description": "Attempts whose worker vanished."})
+    created_at = _time(required=True)
+    finished_at = _time(required=True)
+
+
+class DeadLetterDetailSchema(DeadLetterSchema):
+    """With the message that could not be answered."""
+
+    message = fields.String(required=True)
+
+
+class DeadLetterPageSchema(Schema):
+    """The latest first."""
+
+    items = fields.List(fields.Nested(DeadLetterSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "Null on the last page."})
+
+
+class PageSchema(Schema):
+    """Which page of a list."""
+
+    limit = fields.Integer(
+        load_default=50,
+        validate=validate.Range(1, MAX_PAGE, error="out_of_range: Use {min} to {max}."),
+        error_messages={**_ALWAYS, "invalid": "wrong_type: Send a whole number."},
+    )
+    cursor = fields.String(load_default=None, metadata={"description": "`nextCursor` of the page before."})
+
+
+class ProblemFieldSchema(Schema):
+    """One field at fault."""
+
+    pointer = fields.String(required=True)
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class ProblemSchema(Schema):
+    """RFC 9457, with a stable `code` for programs."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String()
+    code = fields.String(required=True)
+    request_id = fields.String(required=True)
+    errors = fields.List(fields.Nested(ProblemFieldSchema))
+
+
+class HealthSchema(Schema):
+    """This process answers."""
+
+    status = fields.String(required=True, validate=validate.Equal("healthy"))
+    timestamp = _time(required=True)
+    uptime = fields.Integer(required=True, metadata={"description": "Seconds since this process started."})
+    environment = fields.String(required=True)
+
+
+class LiveSchema(Schema):
+    """This process answers."""
+
+    status = fields.String(required=True, validate=validate.Equal("alive"))
+
+
+class ReadySchema(Schema):
+    """`ready`, `degraded` (works, but something is missing), or `unready`."""
+
+    status = fields.String(required=True, validate=validate.OneOf(["ready", "degraded", "unready"]))
+    components = fields.Dict(keys=fields.String(), values=fields.Dict(), required=True)

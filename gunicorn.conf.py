@@ -1,0 +1,51 @@
+"""gunicorn's settings for the API. Keep imports few: gevent patches after this file is read."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+
+from models import logs, settings
+
+try:
+    _settings = settings.current()
+except settings.SettingRefused as refused:
+    sys.exit(str(refused))
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.api_workers
+# gevent: thousands of clients may wait at once, and a bare request costs 0.26 ms of CPU against 0.43 on threads.
+worker_class = "gevent"
+worker_connections = 4000
+# Longer than the poll interval, or every poll pays for a new connection.
+keepalive = 30
+graceful_timeout = int(max(1, min(30, _settings.stop_grace_seconds - 1)))
+timeout = 60
+# Polls would write thousands of lines that say nothing; views log what happened.
+accesslog = None
+control_socket_disable = True
+
+
+def _open_files_limit() -> None:
+    """The soft limit is often 1,024: fewer than the connections a worker may hold."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else 65_536
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def on_starting(_server: object) -> None:
+    """Before the workers are forked."""
+    _open_files_limit()
+    logs.configure(process="api", level=_settings.log_level)
+    gunicorn_log = logging.getLogger("gunicorn.error")
+    gunicorn_log.handlers.clear()
+    gunicorn_log.propagate = True
+    gunicorn_log.setLevel(_settings.log_level.upper())
+
+
+def post_worker_init(worker: object) -> None:
+    """The application is loaded: it may now learn when its worker stops."""
+    import wsgi
+
+    wsgi.stopping.worker = worker

@@ -1,0 +1,132 @@
+"""Dead letters, for the operator."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from models.states import JobStatus
+from tests.factories import NOW, a_job, the_job
+
+Headers = dict[str, str]
+
+
+def dead(minutes_ago: int = 0) -> str:
+    return a_job(status=JobStatus.FAILED, failures=5, attempt=5, finished_at=NOW - dt.timedelta(minutes=minutes_ago))
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "code"),
+    [
+        (None, 401, "unauthorized"),
+        ("", 401, "unauthorized"),
+        ("Basic YTpi", 401, "unauthorized"),
+        ("Bearer ", 401, "unauthorized"),
+        ("Bearer wrong", 403, "forbidden"),
+        ("Bearer \xe4", 403, "forbidden"),
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "/{id}"), ("POST", "/{id}/redrive")])
+def test_only_the_operator_gets_in(
+    client: FlaskClient, method: str, path: str, header: str | None, status: int, code: str
+) -> None:
+    """Every route of the noun, before it looks at anything."""
+    job_id = dead()
+    headers = {} if header is None else {"Authorization": header}
+
+    response = client.open(f"/api/dead-letters{path.format(id=job_id)}", method=method, headers=headers)
+
+    assert (response.status_code, response.get_json()["code"]) == (status, code)
+    assert ("WWW-Authenticate" in response.headers) == (status == 401)
+    assert the_job(job_id).status is JobStatus.FAILED
+
+
+def test_nobody_is_operator_where_no_token_is_set(app: Flask, operator: Headers) -> None:
+    """An empty setting must not make an empty token right."""
+    app.config["SETTINGS"] = app.config["SETTINGS"].__class__()
+
+    for headers in (operator, {"Authorization": "Bearer x"}):
+        assert app.test_client().get("/api/dead-letters", headers=headers).status_code == 403
+
+
+def test_the_list_has_failed_jobs_only_the_latest_first(client: FlaskClient, operator: Headers) -> None:
+    """With what an operator needs to judge them, and without the messages."""
+    for status in set(JobStatus) - {JobStatus.FAILED}:
+        a_job(status=status)
+    old, new = dead(5), dead(1)
+
+    page = client.get("/api/dead-letters", headers=operator).get_json()
+
+    assert [item["jobId"] for item in page["items"]] == [new, old]
+    assert page["nextCursor"] is None
+    assert page["items"][0]["error"]["code"] == "provider_rejected"
+    assert "message" not in page["items"][0]
+
+
+def test_pages_cover_every_letter_once_even_where_times_are_equal(client: FlaskClient, operator: Headers) -> None:
+    """Keyset paging by time and id."""
+    ids = {dead(minutes_ago=number // 3) for number in range(7)}
+
+    seen: list[str] = []
+    query: dict[str, object] | None = {"limit": 2}
+    while query is not None:
+        page = client.get("/api/dead-letters", query_string=query, headers=operator).get_json()
+        assert "items" in page, page
+        seen += [item["jobId"] for item in page["items"]]
+        query = page["nextCursor"] and {"limit": 2, "cursor": page["nextCursor"]}
+
+    assert len(seen) == 7
+    assert set(seen) == ids
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=1.5", "cursor=nonsense", "cursor=%00", "colour=1"])
+def test_a_bad_query_is_refused(client: FlaskClient, operator: Headers, query: str) -> None:
+    """With a pointer at the parameter."""
+    response = client.get(f"/api/dead-letters?{query}", headers=operator)
+
+    problem = response.get_json()
+    assert (response.status_code, problem["code"]) == (422, "validation_failed")
+    assert problem["errors"][0]["pointer"] == "/" + query.split("=")[0]
+
+
+def test_one_letter_shows_the_message_that_could_not_be_answered(client: FlaskClient, operator: Headers) -> None:
+    """Only here, one at a time."""
+    letter = client.get(f"/api/dead-letters/{dead()}", headers=operator).get_json()
+
+    assert letter["message"] == "Why is the sky blue?"
+
+
+@pytest.mark.parametrize("status", sorted(set(JobStatus) - {JobStatus.FAILED}))
+def test_a_job_that_has_not_failed_is_no_dead_letter(client: FlaskClient, operator: Headers, status: JobStatus) -> None:
+    """Neither to look at nor to redrive."""
+    job_id = a_job(status=status)
+
+    shown = client.get(f"/api/dead-letters/{job_id}", headers=operator)
+    driven = client.post(f"/api/dead-letters/{job_id}/redrive", headers=operator)
+
+    assert [shown.status_code, driven.status_code] == [404, 404]
+    assert driven.get_json()["code"] == "dead_letter_not_found"
+    assert the_job(job_id).status is status
+
+
+def test_redrive_starts_over_with_a_new_deadline_and_keeps_the_attempts(client: FlaskClient, operator: Headers) -> None:
+    """Failures at 0; the record of what was tried stays."""
+    job_id = dead(minutes_ago=60)
+
+    job = client.post(f"/api/dead-letters/{job_id}/redrive", headers=operator).get_json()
+
+    assert (job["status"], job["failures"], job["attempt"], job["error"]) == ("created", 0, 5, None)
+    assert len(job["attempts"]) == 5
+    assert the_job(job_id).deadline_at > NOW + dt.timedelta(minutes=9)
+
+
+def test_redriving_twice_drives_once(client: FlaskClient, operator: Headers) -> None:
+    """The second finds no dead letter."""
+    job_id = dead()
+
+    answers = [client.post(f"/api/dead-letters/{job_id}/redrive", headers=operator).status_code for _ in range(2)]
+
+    assert answers == [200, 404]
