@@ -1,0 +1,1 @@
+"""What happens later: Celery and the dispatcher. No Flask."""

@@ -1,0 +1,154 @@
+"""The dispatcher: tells Celery which jobs are due, and looks after those that got lost.
+
+``python -m tasks.dispatcher``; any number of copies. One of them announces at a
+time for each queue class, whichever takes the advisory lock; all may reap. It
+is the only process that publishes to Celery, so a dead or frozen Redis is
+waited for here and nowhere else.
+
+Two loops, so that a publish which waits for Redis does not keep leases from
+being reaped: *announce* (woken by NOTIFY, else every 100 ms) and *keep* (every
+second: amnesty, reap, deadlines, heartbeat; every minute: pruning).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import announcements, base, heartbeats, idempotency, leases, logs, settings, waiting
+from models.base import Session
+from models.jobs import QueueClass
+from models.settings import Settings
+from tasks import replies
+from tasks.wakeup import WakeUp
+
+POLL_SECONDS = 0.1
+KEEP_SECONDS = 1.0
+PRUNE_SECONDS = 60.0
+PRUNED_AT_ONCE = 10_000
+LARGEST_BUNDLE = 32
+LARGEST_ANNOUNCEMENT = 512
+LONGEST_PAUSE_SECONDS = 2.0
+
+log = logs.logger()
+
+
+def announce(queue_class: str, *, again_after: float) -> int:
+    """Announce the due jobs of one class that fit the window; how many were published."""
+    with Session.begin() as session:
+        if not announcements.take_turn(session, queue_class):
+            return 0
+        room = min(LARGEST_ANNOUNCEMENT, announcements.room(session, queue_class, again_after=again_after))
+        if not room:
+            return 0
+        hints = announcements.stamp(session, queue_class, most=room, again_after=again_after)
+    return _publish(hints, queue_class)
+
+
+def _publish(hints: list[tuple[str, int]], queue_class: str) -> int:
+    """Send the hints in bundles. After the first that fails the rest are not tried: each could wait for seconds."""
+    for sent in range(0, len(hints), LARGEST_BUNDLE):
+        bundle = hints[sent : sent + LARGEST_BUNDLE]
+        try:
+            replies.answer.apply_async(kwargs={"v": replies.VERSION, "jobs": bundle}, queue=queue_class)
+        except (OperationalError, RedisError, OSError) as error:
+            log.warning("publish_failed", jobs=len(hints) - sent, error=type(error).__name__)
+            with Session.begin() as session:
+                announcements.take_back(session, hints[sent:])
+            return sent
+    return len(hints)
+
+
+def keep(*, lease_seconds: float) -> None:
+    """Put lost jobs back, fail those past their deadline. An amnesty comes first, if one is due, and ends the tick."""
+    with Session.begin() as session:
+        if leases.grant_amnesty(session, lease_seconds=lease_seconds):
+            log.warning("amnesty_granted", seconds=lease_seconds)
+            return
+    with Session.begin() as session:
+        lost = leases.reap(session)
+    with Session.begin() as session:
+        expired = leases.expire(session)
+    for event, job_ids in (("lease_reaped", lost), ("deadline_exceeded", expired)):
+        for job_id in job_ids:
+            log.warning(event, job_id=job_id)
+
+
+def prune() -> None:
+    """Delete what nobody needs any more, a bounded number at a time."""
+    with Session.begin() as session:
+        idempotency.prune(session, most=PRUNED_AT_ONCE)
+        heartbeats.prune(session)
+
+
+class Dispatcher:
+    """The loops of this process, until `stop`."""
+
+    def __init__(self, ours: Settings) -> None:
+        self._settings = ours
+        self._stopping = threading.Event()
+        self._wakeup = WakeUp(ours)
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._pruned_at = time.monotonic()
+
+    def stop(self) -> None:
+        """Let both loops finish their tick and end."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Both loops; returns when both have ended."""
+        keeper = threading.Thread(target=self._loop, args=[self._keep], name="keep", daemon=True)
+        keeper.start()
+        log.info("dispatcher_ready", dispatcher=self._name)
+        self._loop(self._announce)
+        keeper.join(KEEP_SECONDS + self._settings.db_statement_seconds)
+
+    def _announce(self) -> None:
+        published = [announce(each, again_after=self._settings.announce_seconds) for each in QueueClass]
+        if not any(published):
+            self._wakeup.wait(POLL_SECONDS)
+
+    def _keep(self) -> None:
+        with Session.begin() as session:
+            heartbeats.beat(session, kind=heartbeats.DISPATCHER, instance=self._name)
+        keep(lease_seconds=self._settings.lease_seconds)
+        if time.monotonic() - self._pruned_at > PRUNE_SECONDS:
+            self._pruned_at = time.monotonic()
+            prune()
+        self._stopping.wait(KEEP_SECONDS)
+
+    def _loop(self, tick: Callable[[], None]) -> None:
+        pause = POLL_SECONDS
+        while not self._stopping.is_set():
+            try:
+                tick()
+                pause = POLL_SECONDS
+            except SQLAlchemyError as error:
+                log.warning("tick_waits", loop=tick.__name__, error=type(error).__name__, pause_seconds=pause)
+                self._stopping.wait(pause)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    ours = settings.current()
+    logs.configure(process="dispatcher", level=ours.log_level)
+    waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
+    base.open_database(ours, name="dispatcher")
+    dispatcher = Dispatcher(ours)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: dispatcher.stop())
+    dispatcher.run()
+
+
+if __name__ == "__main__":
+    main()

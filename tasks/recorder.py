@@ -1,0 +1,79 @@
+"""The recorder: writes how attempts ended, as many at once as have gathered.
+
+While one transaction is written, others finish; they are the next batch. No
+timer waits for a batch to fill: alone, an ending is written at once; under load
+batches form by themselves and a job costs a third of the database's work.
+
+A finished answer was paid for. If the database cannot take it, it is kept and
+tried again until it can; the job's lease decides whether it still counts.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import attempts, logs
+from models.attempts import Ending
+from models.base import Session, is_outage
+
+LARGEST_BATCH = 500
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+
+log = logs.logger()
+
+
+class Recorder:
+    """One thread and its queue.
+
+    Args:
+        on_done: told the job ids of each batch once there is nothing more to do for them.
+    """
+
+    def __init__(self, *, on_done: Callable[[Iterable[str]], None]) -> None:
+        self._queue: queue.SimpleQueue[Ending] = queue.SimpleQueue()
+        self._on_done = on_done
+        threading.Thread(target=self._run, name="recorder", daemon=True).start()
+
+    def put(self, ending: Ending) -> None:
+        """Have it written soon. The queue holds no more than the worker has slots."""
+        self._queue.put(ending)
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._queue.get()]
+            while len(batch) < LARGEST_BATCH and not self._queue.empty():
+                batch.append(self._queue.get())
+            self._write(batch)
+            self._on_done(ending.job_id for ending in batch)
+
+    def _write(self, batch: list[Ending]) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return self._write_once(batch)
+            except SQLAlchemyError as error:
+                if not is_outage(error):
+                    return self._write_one_by_one(batch)
+                log.warning("recording_waits", jobs=len(batch), error=type(error).__name__, pause_seconds=pause)
+            time.sleep(pause)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    def _write_once(self, batch: list[Ending]) -> None:
+        with Session.begin() as session:
+            taken = attempts.record(session, batch)
+        for ending in batch:
+            event = "attempt_ended" if ending.job_id in taken else "attempt_fenced"
+            log.info(event, job_id=ending.job_id, attempt=ending.attempt, outcome=ending.outcome.value, error_code=ending.error_code)
+
+    def _write_one_by_one(self, batch: list[Ending]) -> None:
+        """One row that PostgreSQL refuses must not take the others with it; its own job is left to its lease."""
+        for ending in batch:
+            try:
+                self._write_once([ending])
+            except SQLAlchemyError:
+                log.exception("recording_failed", job_id=ending.job_id, attempt=ending.attempt)

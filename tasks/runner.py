@@ -1,0 +1,211 @@
+"""The runner: the attempts this worker process has in hand.
+
+A hint arrives as a bundle of ``(job id, attempt)``. The runner claims as many as
+it has free slots in one statement, notes in another that the model is being
+asked, and gives each job a thread; Celery's own two threads only do the
+claiming, and wait here when all slots are taken. That wait is the back-pressure.
+
+    take ──▶ claim ──▶ asked ──▶ thread: provider ──▶ recorder ──▶ slot free
+
+Threads and not greenlets or processes: they only wait for sockets, 500 of them
+fit one process of about 70 MB, and whatever library a provider brings works.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import attempts, logs
+from models.attempts import Claimed, Ending, Outcome
+from models.base import Session
+from models.settings import Settings
+from tasks import alone, retry
+from tasks.llm.base import Call, Kind, Prompt, Provider, ProviderError, Reply
+from tasks.recorder import Recorder
+
+ALONE_FROM_LOST_COUNT = 3
+ALONE_AT_ONCE = 2
+WRITE_SECONDS = 1.5
+"""At the end of `Runner.stop`: for broken calls to return and be written."""
+LOST, STOPPING = "lost", "stopping"
+"""Why a call is aborted, besides its deadline: cancelled or taken over; this process stops."""
+
+log = logs.logger()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A claimed job and its call to the model."""
+
+    claimed: Claimed
+    call: Call
+    past_deadline_at: float
+    """On this process's monotonic clock."""
+
+
+class Runner:
+    """Slots, the calls that fill them, and what becomes of each.
+
+    Args:
+        name: of this process; stands in ``jobs.leased_by``.
+    """
+
+    def __init__(self, settings: Settings, provider: Provider, *, name: str) -> None:
+        self.settings, self.provider, self.name = settings, provider, name
+        self.recorder = Recorder(on_done=self._done)
+        self.stopping = False
+        self._free = settings.worker_slots
+        self._changed = threading.Condition()
+        self._running: dict[str, Running] = {}
+        self._alone = threading.Semaphore(ALONE_AT_ONCE)
+        self._backoff = retry.Backoff(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
+
+    @property
+    def running(self) -> list[Running]:
+        """What is in hand now, finished but unwritten attempts included."""
+        with self._changed:
+            return list(self._running.values())
+
+    def take(self, hints: Sequence[tuple[str, int]]) -> None:
+        """Claim and start these jobs as slots fall free.
+
+        What has found no slot by the time the dispatcher announces it again is
+        dropped: another worker may have room.
+        """
+        until = time.monotonic() + self.settings.announce_seconds * 0.8
+        while hints and (slots := self._take_slots(len(hints), until=until)):
+            now, hints = hints[:slots], hints[slots:]
+            claims: list[Claimed] = []
+            try:
+                with Session.begin() as session:
+                    claims = attempts.claim(session, now, worker=self.name, lease_seconds=self.settings.lease_seconds)
+            finally:
+                self._give_slots(slots - len(claims))
+            self._start(claims)
+
+    def _take_slots(self, wanted: int, *, until: float) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: self._free or self.stopping, timeout=max(0.0, until - time.monotonic()))
+            taken = 0 if self.stopping else min(wanted, self._free)
+            self._free -= taken
+            return taken
+
+    def _give_slots(self, slots: int) -> None:
+        with self._changed:
+            self._free += slots
+            self._changed.notify_all()  # both of Celery's threads may wait
+
+    def _start(self, claims: Sequence[Claimed]) -> None:
+        """From here on each claim holds a slot until `_done`; whatever happens, it must get there."""
+        started = [self._running_of(claimed) for claimed in claims]
+        with self._changed:
+            self._running.update({running.claimed.id: running for running in started})
+        try:
+            with Session.begin() as session:
+                ours = attempts.asked(session, claims, model=self.provider.model)
+        except SQLAlchemyError:
+            log.exception("asking_failed", jobs=len(claims))
+            for claimed in claims:
+                self.recorder.put(_released(claimed))
+            return
+        for running in started:
+            if running.claimed.id in ours:
+                threading.Thread(target=self._run, args=[running], name=f"job {running.claimed.id}", daemon=True).start()
+        self._done(claimed.id for claimed in claims if claimed.id not in ours)
+
+    def _running_of(self, claimed: Claimed) -> Running:
+        left = max(0.0, claimed.seconds_left)
+        return Running(claimed, Call(seconds=min(self.settings.llm_total_seconds, left)), time.monotonic() + left)
+
+    def _run(self, running: Running) -> None:
+        ending = None
+        try:
+            ending = self._ending(running)
+        finally:
+            if ending is not None:
+                self.recorder.put(ending)
+            else:  # A bug: the trace is in the log, the lease runs out, and the reaper gives the job its next attempt.
+                self._done([running.claimed.id])
+
+    def _ending(self, running: Running) -> Ending:
+        try:
+            return _completed(running.claimed, self._ask(running))
+        except ProviderError as error:
+            return self._failure(running, error)
+
+    def _ask(self, running: Running) -> Reply:
+        claimed = running.claimed
+        prompt = Prompt(type=claimed.type, message=claimed.message)
+        if claimed.lost_count < ALONE_FROM_LOST_COUNT:
+            return self.provider.reply(prompt, running.call)
+        with self._alone:
+            return alone.reply(prompt, running.call)
+
+    def _failure(self, running: Running, error: ProviderError) -> Ending:
+        claimed = running.claimed
+        if running.call.aborted in (LOST, STOPPING):
+            # A lost one is released too: that matches no row any more, but keeps the tokens of the broken call.
+            return _released(claimed, error)
+        if time.monotonic() >= running.past_deadline_at:
+            error = ProviderError("The job was not finished before its deadline.", kind=error.kind, code="deadline_exceeded", usage=error.usage)
+            return _failed(claimed, error, retry.Decision(outcome=Outcome.FAILED))
+        decision = retry.decide(error, failures=claimed.failures + 1, max_attempts=claimed.max_attempts, backoff=self._backoff)
+        return _failed(claimed, error, decision)
+
+    def _done(self, job_ids: Iterable[str]) -> None:
+        with self._changed:
+            for job_id in job_ids:
+                self._running.pop(job_id).call.finish()
+                self._free += 1
+            self._changed.notify_all()
+
+    def stop(self, *, grace_seconds: float) -> bool:
+        """Claim nothing more, let calls finish for a while, then break and give back the rest.
+
+        Returns:
+            Whether every ending was written; what was not is left to its lease.
+        """
+        with self._changed:
+            self.stopping = True
+            self._changed.notify_all()
+            if self._changed.wait_for(lambda: not self._running, timeout=grace_seconds):
+                return True
+        for running in self.running:
+            running.call.abort(STOPPING)
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, timeout=WRITE_SECONDS)
+
+
+def _completed(claimed: Claimed, reply: Reply) -> Ending:
+    return Ending(
+        job_id=claimed.id,
+        attempt=claimed.attempt,
+        outcome=Outcome.COMPLETED,
+        text=reply.text,
+        truncated=reply.truncated,
+        prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
+        completion_tokens=reply.usage.completion_tokens if reply.usage else None,
+    )
+
+
+def _failed(claimed: Claimed, error: ProviderError, decision: retry.Decision) -> Ending:
+    return Ending(
+        job_id=claimed.id,
+        attempt=claimed.attempt,
+        outcome=decision.outcome,
+        error_code=error.code,
+        error_message=str(error),
+        delay_seconds=decision.delay_seconds,
+        prompt_tokens=error.usage.prompt_tokens if error.usage else None,
+        completion_tokens=error.usage.completion_tokens if error.usage else None,
+    )
+
+
+def _released(claimed: Claimed, error: ProviderError | None = None) -> Ending:
+    reason = error or ProviderError("Given back.", kind=Kind.TRANSIENT, code="released")
+    return _failed(claimed, reason, retry.Decision(outcome=Outcome.RELEASED))

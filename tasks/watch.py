@@ -1,0 +1,97 @@
+"""The watch: keeps a worker's claims alive and breaks the calls that no longer count.
+
+Once a second it asks PostgreSQL which running attempts are still this worker's
+own; now and then the same statement renews their leases. A job that was
+cancelled, or reaped and taken by another, is not among the answers, and its
+call's socket is shut: neither a check between chunks nor closing the client
+reaches a call that waits for headers or is fed a byte every few seconds.
+
+Deadlines are kept by a thread of their own, because they must hold while the
+database does not answer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session as OrmSession
+
+from models import heartbeats, leases, logs
+from models.base import Session
+from models.jobs import QueueClass
+from tasks.llm.base import DEADLINE
+from tasks.runner import LOST, Runner
+
+DEADLINE_TICK_SECONDS = 0.2
+TICK_SECONDS = 1.0
+RENEWALS_PER_LEASE = 3.75
+"""15 s leases are renewed every 4 s: three renewals may fail before a lease is lost."""
+
+log = logs.logger()
+
+
+class Watch:
+    """Two threads beside the `Runner`; they end with the process."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._lease_seconds = runner.settings.lease_seconds
+        self._renewed_at = 0.0
+
+    def start(self) -> None:
+        """Begin to watch; from now on this worker counts as live."""
+        for name, tick, seconds in (
+            ("deadlines", self.shut_expired, DEADLINE_TICK_SECONDS),
+            ("watch", self.ask_database, TICK_SECONDS),
+        ):
+            threading.Thread(target=_every, args=[seconds, tick], name=name, daemon=True).start()
+
+    def shut_expired(self) -> None:
+        """Break calls that have run out of time."""
+        for running in self._runner.running:
+            if running.call.expired():
+                running.call.abort(DEADLINE)
+
+    def ask_database(self) -> None:
+        """Beat, renew what is due, and break calls whose job is no longer ours."""
+        now = time.monotonic()
+        renew = now - self._renewed_at >= self._lease_seconds / RENEWALS_PER_LEASE
+        running = self._runner.running
+        try:
+            with Session.begin() as session:
+                self._beat(session)
+                ours = leases.own(
+                    session,
+                    [(one.claimed.id, one.claimed.attempt) for one in running],
+                    worker=self._runner.name,
+                    renew_for=self._lease_seconds if renew else None,
+                )
+        except SQLAlchemyError as error:
+            log.warning("watch_waits", error=type(error).__name__)
+            return
+        self._renewed_at = now if renew else self._renewed_at
+        for one in running:
+            if one.claimed.id not in ours:
+                one.call.abort(LOST)
+
+    def _beat(self, session: OrmSession) -> None:
+        heartbeats.beat(
+            session,
+            kind=heartbeats.WORKER,
+            instance=self._runner.name,
+            queue_class=QueueClass.INTERACTIVE,
+            slots=0 if self._runner.stopping else self._runner.settings.worker_slots,
+        )
+
+
+def _every(seconds: float, tick: Callable[[], None]) -> None:
+    while True:
+        try:
+            tick()
+        except Exception:
+            # A watch that dies of one bad tick would cost every job in hand its lease.
+            log.exception("tick_failed")
+        time.sleep(seconds)
