@@ -15,7 +15,7 @@ from api.openapi import Noun, problems
 from api.operator import require_operator
 from api.schemas import DeadLetterDetailSchema, DeadLetterPageSchema, PageSchema
 from models import jobs, logs
-from models.base import Reading, Session
+from models.base import Autocommit, Session
 from models.jobs import Job
 
 bp = Noun("dead-letters", __name__, url_prefix="/api/dead-letters", description="Jobs that were given up; for the operator.")
@@ -30,7 +30,7 @@ log = logs.logger()
 @problems(bp, 401, 403, 503)
 def list_dead_letters(page: dict[str, Any]) -> Response:
     """Dead letters, the latest first."""
-    with Reading() as session:
+    with Autocommit() as session:
         found = jobs.dead_letters(session, limit=page["limit"] + 1, before=_position(page["cursor"]))
     shown, more = found[: page["limit"]], len(found) > page["limit"]
     return json_response({"items": [_letter(job) for job in shown], "nextCursor": _cursor(shown[-1]) if more else None})
@@ -42,7 +42,7 @@ def list_dead_letters(page: dict[str, Any]) -> Response:
 @problems(bp, 401, 403, 404, 503)
 def show_dead_letter(job_id: str) -> Response:
     """One dead letter, with the message that could not be answered."""
-    with Reading() as session:
+    with Autocommit() as session:
         job = jobs.dead_letter(session, known_form(job_id))
     return json_response({**_letter(job), "message": job.message})
 

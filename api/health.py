@@ -18,7 +18,7 @@ from api.jobs import json_response, wire_time
 from api.openapi import Noun
 from api.schemas import HealthSchema, LiveSchema, ReadySchema
 from models import heartbeats
-from models.base import Reading
+from models.base import Autocommit
 from models.settings import Settings
 
 bp = Noun("health", __name__, url_prefix="/health", description="For probes.")
@@ -66,7 +66,7 @@ def ready() -> Response:
 def _rows() -> dict[str, dict[str, Any]]:
     """What PostgreSQL knows; one query, which also proves that it works."""
     try:
-        with Reading() as session:
+        with Autocommit() as session:
             ages = heartbeats.ages(session)
     except SQLAlchemyError:
         unknown = {"status": "unknown"}

@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest
 from api.openapi import Noun, problems
 from api.schemas import JobCreatedSchema, JobSchema, NewJobSchema
 from models import jobs, logs
-from models.base import Reading, Session
+from models.base import Autocommit
 from models.errors import JobNotFound
 from models.jobs import JobType
 from models.settings import Settings
@@ -42,14 +42,9 @@ _KEY_PARAMETER = {
 @problems(bp, 400, 413, 415, 503)
 def create_job(new_job: dict[str, Any]) -> Response:
     """Accept a job. Poll its `Location` until `status` is final."""
-    key = _idempotency_key()
-    job = {**new_job, **_limits(new_job["type"])}
-    if key is None:
-        with Reading() as session:  # one INSERT, committed by itself
-            job_id, is_new = jobs.create(session, owner=caller(), **job), True
-    else:
-        with Session.begin() as session:
-            job_id, is_new = jobs.create_once(session, owner=caller(), key=key, **job)
+    key, job = _idempotency_key(), jobs.NewJob(owner=caller(), **new_job, **_limits(new_job["type"]))
+    with Autocommit() as session:
+        job_id, is_new = (jobs.create(session, job), True) if key is None else jobs.create_once(session, job, key=key)
     if is_new:
         current_app.extensions["parley"]["waker"].wake()
         log.info("job_created", job_id=job_id, type=new_job["type"].value, message_length=len(new_job["message"]))
@@ -93,7 +88,7 @@ def _created(job_id: str, *, is_new: bool) -> Response:
 @problems(bp, 404, 503)
 def show_job(job_id: str) -> Response:
     """A job as it stands."""
-    with Reading() as session:
+    with Autocommit() as session:
         job = jobs.shown(session, known_form(job_id))
     response = json_response(as_wire(job))
     if job["status"] not in FINISHED:

@@ -1,8 +1,8 @@
 """The base: how this process reaches PostgreSQL, and what all tables share.
 
 Doors (a view, a task, a loop, a test) open ``with Session.begin() as session:``
-and hand the session to verbs; verbs never commit. `Reading` is for a door that
-sends exactly one statement: PostgreSQL then needs no BEGIN and no COMMIT, which
+and hand the session to verbs; verbs never commit. `Autocommit` is for a door whose
+every statement stands alone: PostgreSQL then needs no BEGIN and no COMMIT, which
 are two of three round trips.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+from typing import Any
 
 import psycopg2
 from sqlalchemy import DateTime, Engine, Enum, MetaData, create_engine
@@ -23,8 +24,8 @@ from models.settings import Settings
 Session = sessionmaker(expire_on_commit=False)
 """A transaction: all of it or nothing."""
 
-Reading = sessionmaker(expire_on_commit=False)
-"""One statement, its own transaction: ``with Reading() as session``. Also for a lone INSERT."""
+Autocommit = sessionmaker(expire_on_commit=False)
+"""Each statement its own transaction: ``with Autocommit() as session``."""
 
 LOCK_SECONDS = 3
 IDLE_IN_TRANSACTION_SECONDS = 10
@@ -52,23 +53,29 @@ class Base(DeclarativeBase):
 
 
 def open_database(settings: Settings, *, name: str) -> Engine:
-    """Bind `Session` and `Reading` of this process to the database; connects at first use.
+    """Bind `Session` and `Autocommit` of this process to the database; connects at first use.
 
     Args:
         name: shown in ``pg_stat_activity`` (``parley api``).
     """
-    engine = create_engine(
+    engine = _engine(settings, name, overflow=POOL_OVERFLOW)
+    Session.configure(bind=engine)
+    # A pool of its own: switching a connection back and forth would cost the round trip that autocommit saves.
+    Autocommit.configure(bind=_engine(settings, name, overflow=0, isolation_level="AUTOCOMMIT"))
+    return engine
+
+
+def _engine(settings: Settings, name: str, *, overflow: int, **options: Any) -> Engine:
+    return create_engine(
         settings.database_url,
         pool_size=settings.db_pool_size,
-        max_overflow=POOL_OVERFLOW,
+        max_overflow=overflow,
         pool_timeout=settings.db_connect_seconds,
         # LIFO lets a pool that was busy once fall idle again.
         pool_use_lifo=True,
         connect_args={"application_name": f"parley {name}", "options": _options(settings)},
+        **options,
     )
-    Session.configure(bind=engine)
-    Reading.configure(bind=engine.execution_options(isolation_level="AUTOCOMMIT"))
-    return engine
 
 
 def _options(settings: Settings) -> str:

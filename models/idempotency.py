@@ -1,8 +1,8 @@
 """Idempotency keys: the same request sent twice makes one job.
 
-The key's row is inserted before the job's, in one transaction. A second request
-with the key waits at the primary key until the first has committed, then finds
-the job; so fifty at once make one job. What is compared is a hash of the
+One statement inserts the key's row and, if that was free, the job's. A second
+request with the key waits at the primary key until the first has committed,
+inserts nothing and then finds the job; so fifty at once make one job. What is compared is a hash of the
 *validated* input: two spellings of the same JSON are the same request.
 
 Source: IETF draft "The Idempotency-Key HTTP Header Field"; Brandur Leach,
@@ -35,8 +35,7 @@ class IdempotencyKey(Base):
     """The owner: two callers may use the same key."""
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     request_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"))
-    """Null only within the transaction that inserts the key."""
+    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"))
     expires_at: Mapped[dt.datetime]
 
 
@@ -44,36 +43,34 @@ def _hash(request: Mapping[str, object]) -> bytes:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
 
 
-# An expired key that has not been pruned yet counts as absent.
-_INSERT = text(f"""
-    INSERT INTO idempotency_keys (scope, key, request_hash, expires_at)
-    VALUES (:scope, :key, :hash, clock_timestamp() + interval '{KEPT_HOURS} hours')
-    ON CONFLICT (scope, key) DO UPDATE SET request_hash = excluded.request_hash, job_id = NULL, expires_at = excluded.expires_at
-    WHERE idempotency_keys.expires_at < clock_timestamp()
-    RETURNING true
-""")
+CLAIM = f"""
+    INSERT INTO idempotency_keys (scope, key, request_hash, job_id, expires_at)
+    VALUES (:owner, :key, :request_hash, CAST(:id AS uuid), clock_timestamp() + interval '{KEPT_HOURS} hours')
+    ON CONFLICT (scope, key) DO UPDATE
+        SET request_hash = excluded.request_hash, job_id = excluded.job_id, expires_at = excluded.expires_at
+        WHERE idempotency_keys.expires_at < clock_timestamp()
+    RETURNING job_id
+"""
+"""Takes the key and answers a row, or none if it is taken. One that has expired but is not pruned counts as free."""
+
 _FIND = text("SELECT job_id::text AS job_id, request_hash FROM idempotency_keys WHERE scope = :scope AND key = :key")
-_REMEMBER = text("UPDATE idempotency_keys SET job_id = CAST(:job_id AS uuid) WHERE scope = :scope AND key = :key")
 
 
-def claim(session: Session, *, scope: str, key: str, request: Mapping[str, object]) -> str | None:
-    """Take the key (None), or learn which job it made.
+def hash_of(request: Mapping[str, object]) -> bytes:
+    """What is compared: the validated input, in one spelling."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
+
+
+def job_of(session: Session, *, scope: str, key: str, request_hash: bytes) -> str:
+    """The job that a taken key made.
 
     Raises:
-        IdempotencyKeyReused: it made a job from another request.
+        IdempotencyKeyReused: it made it from another request.
     """
-    mine = {"scope": scope, "key": key, "hash": _hash(request)}
-    if session.execute(_INSERT, mine).scalar():
-        return None
     found = session.execute(_FIND, {"scope": scope, "key": key}).one()
-    if bytes(found.request_hash) != mine["hash"]:
+    if bytes(found.request_hash) != request_hash:
         raise IdempotencyKeyReused
     return str(found.job_id)
-
-
-def remember(session: Session, *, scope: str, key: str, job_id: str) -> None:
-    """Note which job the key just taken made."""
-    session.execute(_REMEMBER, {"scope": scope, "key": key, "job_id": job_id})
 
 
 _PRUNE = text("""

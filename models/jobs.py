@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import CheckConstraint, Index, RowMapping, SmallInteger, Text, Uuid, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -117,59 +117,55 @@ class Job(Base):
     error_message: Mapped[str | None] = mapped_column(Text)
 
 
-def create(  # noqa: PLR0913
-    session: Session,
-    *,
-    owner: str,
-    type: JobType,  # noqa: A002
-    message: str,
-    max_attempts: int,
-    deadline_seconds: float,
-    priority: int = DEFAULT_PRIORITY,
-) -> str:
-    """Store a job and answer its id. A single INSERT, so `models.base.Reading` will do for a session."""
-    job_id = str(uuid.uuid4())
-    session.execute(
-        _CREATE,
-        {
-            "id": job_id,
-            "owner": owner,
-            "type": type.value,
-            "queue_class": QueueClass.INTERACTIVE.value,
-            "message": message,
-            "priority": priority,
-            "ahead": priority * PRIORITY_SECONDS,
-            "max_attempts": max_attempts,
-            "deadline_seconds": deadline_seconds,
-        },
-    )
-    return job_id
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """What is asked, by whom, and how long it may take."""
+
+    owner: str
+    type: JobType
+    message: str
+    max_attempts: int
+    deadline_seconds: float
+    priority: int = DEFAULT_PRIORITY
+
+    def row(self) -> dict[str, object]:
+        """The parameters of `_INSERT`, with an id of its own."""
+        ahead = self.priority * PRIORITY_SECONDS
+        return {**vars(self), "id": str(uuid.uuid4()), "queue_class": QueueClass.INTERACTIVE, "ahead": ahead}
 
 
-_CREATE = text("""
+_INSERT = """
     INSERT INTO jobs (id, owner, type, queue_class, message, priority, status, max_attempts, deadline_seconds,
                       created_at, updated_at, next_attempt_at, rank_at, deadline_at)
-    SELECT :id, :owner, :type, :queue_class, :message, :priority, 'created', :max_attempts, :deadline_seconds,
-           t, t, t, t - make_interval(secs => :ahead), t + make_interval(secs => :deadline_seconds)
+    SELECT CAST(:id AS uuid), :owner, :type, :queue_class, :message, :priority, 'created', :max_attempts,
+           :deadline_seconds, t, t, t, t - make_interval(secs => :ahead), t + make_interval(secs => :deadline_seconds)
     FROM (SELECT clock_timestamp() AS t) AS clock
-""")
+"""
+_CREATE = text(_INSERT)
+_CREATE_ONCE = text(f"WITH claimed AS ({idempotency.CLAIM}) {_INSERT} WHERE EXISTS (SELECT FROM claimed) RETURNING id")
 
 
-def create_once(session: Session, *, owner: str, key: str, **new_job: Any) -> tuple[str, bool]:
+def create(session: Session, new_job: NewJob) -> str:
+    """Store a job and answer its id. One statement."""
+    row = new_job.row()
+    session.execute(_CREATE, row)
+    return str(row["id"])
+
+
+def create_once(session: Session, new_job: NewJob, *, key: str) -> tuple[str, bool]:
     """Store a job unless this owner's key already made one: ``(job id, whether it is new)``.
 
-    However many requests with one key arrive at once, the first to insert the
-    key wins and the others wait for its commit; so call it in a transaction.
+    Key and job are inserted by one statement. However many arrive at once with
+    one key, the first wins and the others wait for its commit.
 
     Raises:
         IdempotencyKeyReused: the key made a job of another kind or message.
     """
-    claimed = idempotency.claim(session, scope=owner, key=key, request={"type": new_job["type"], "message": new_job["message"]})
-    if claimed is not None:
-        return claimed, False
-    job_id = create(session, owner=owner, **new_job)
-    idempotency.remember(session, scope=owner, key=key, job_id=job_id)
-    return job_id, True
+    row = new_job.row()
+    request_hash = idempotency.hash_of({"type": new_job.type, "message": new_job.message})
+    if session.execute(_CREATE_ONCE, {**row, "key": key, "request_hash": request_hash}).scalar():
+        return str(row["id"]), True
+    return idempotency.job_of(session, scope=new_job.owner, key=key, request_hash=request_hash), False
 
 
 _SHOWN = text(f"""

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from models import settings
 from tasks.llm.base import DEADLINE, Call, Kind, Prompt, ProviderError, Reply, Usage
-from tasks.llm.factory import provider_from
+from tasks.llm import provider_from
 
 EXIT_SECONDS = 5
 

@@ -17,7 +17,7 @@ from celery import signals
 
 from models import base, logs, settings, waiting
 from tasks.celery_app import celery_app
-from tasks.llm.factory import provider_from
+from tasks.llm import provider_from
 from tasks.runner import Runner
 from tasks.watch import Watch
 
@@ -49,7 +49,9 @@ def answer(v: int, jobs: list[tuple[str, int]]) -> None:
 @signals.setup_logging.connect
 def _configure_logs(**_: Any) -> None:
     logs.configure(process="worker", level=settings.current().log_level)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    # Two lines for each bundle and one for each call say nothing that `attempt_ended` does not.
+    for chatty in ("celery.app.trace", "celery.worker.strategy", "httpx2"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @signals.worker_init.connect

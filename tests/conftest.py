@@ -104,7 +104,7 @@ def servers(worker_id: str) -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def bound(servers: Servers) -> Iterator[Settings]:
-    """`Session` and `Reading` of this process, bound to the database, with every wait bounded."""
+    """`Session` and `Autocommit` of this process, bound to the database, with every wait bounded."""
     ours = settings.from_environment(servers.environment)
     extensions_before: Any = extensions.get_wait_callback()
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)

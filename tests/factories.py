@@ -11,7 +11,7 @@ from sqlalchemy import update
 from models import attempts, jobs
 from models.attempts import Attempt, Claimed
 from models.base import Session
-from models.jobs import Job, JobType, QueueClass
+from models.jobs import Job, JobType, NewJob, QueueClass
 from models.states import FINISHED, RUNNING, JobStatus
 
 NOW = dt.datetime.now(dt.UTC)
@@ -87,8 +87,6 @@ def change(job_id: str, **columns: Any) -> None:
 
 def create(message: str = "Why is the sky blue?", **options: Any) -> str:
     """Create a job by the verb."""
+    facts = {"owner": "address:192.0.2.1", "type": JobType.CHAT, "max_attempts": 5, "deadline_seconds": 600.0}
     with Session.begin() as session:
-        return jobs.create(
-            session,
-            **{"owner": "address:192.0.2.1", "type": JobType.CHAT, "message": message, "max_attempts": 5, "deadline_seconds": 600.0, **options},
-        )
+        return jobs.create(session, NewJob(message=message, **{**facts, **options}))

@@ -85,7 +85,7 @@ def upgrade() -> None:
     sa.Column('scope', sa.Text(), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('request_hash', sa.LargeBinary(), nullable=False),
-    sa.Column('job_id', sa.Uuid(as_uuid=False), nullable=True),
+    sa.Column("job_id", sa.Uuid(as_uuid=False), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['job_id'], ['jobs.id'], name=op.f('fk_idempotency_keys_job_id_jobs'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('scope', 'key', name=op.f('pk_idempotency_keys'))

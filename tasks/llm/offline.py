@@ -1,0 +1,78 @@
+"""Offline: replies without a language model, and says so in every one of them.
+
+So that everything can be tried with nothing configured. It knows two things:
+facts about Parley (`tasks.llm.topics`) and how to pick the main sentences out
+of a text (`tasks.llm.extract`). About the world it knows nothing and claims nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from models.settings import Settings
+from tasks.llm import topics
+from tasks.llm.base import Call, Kind, Prompt, ProviderError, Reply
+from tasks.llm.extract import keywords, main_sentences, sentences
+
+DISCLOSURE = "No language model is configured; this is an automatic reply."
+HOW = "To get real answers, set LLM_MODEL and either LLM_BASE_URL or LLM_API_KEY."
+LONG_CHARACTERS = 1000
+"""A chat message from here on is taken for a text rather than a question."""
+MIN_SENTENCES, MAX_SENTENCES, SENTENCES_PER_ONE = 3, 8, 10
+MAX_KEYWORDS = 5
+MAX_WORD_CHARACTERS = 40
+
+
+class Offline:
+    """The provider when no model is configured. The same prompt always gets the same reply."""
+
+    name = "offline"
+    model = "offline"
+
+    def __init__(self, settings: Settings) -> None:
+        public = {knob.name: getattr(settings, knob.name) for knob in dataclasses.fields(settings) if knob.repr}
+        self._facts: dict[str, object] = public
+
+    def reply(self, prompt: Prompt, call: Call) -> Reply:
+        """An honest stand-in for an answer.
+
+        Raises:
+            ProviderError: the call was over before it began, or there is nothing to reply to.
+        """
+        if failure := call.failure():
+            raise failure
+        if not prompt.message.strip():
+            raise ProviderError("The message is blank.", kind=Kind.PERMANENT, code="provider_rejected")
+        return Reply(text=f"{DISCLOSURE} {HOW}\n\n{self._body(prompt)}", model=self.model, usage=None)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _body(self, prompt: Prompt) -> str:
+        if prompt.type == "summarize" or len(prompt.message) >= LONG_CHARACTERS:
+            return _extract(prompt.message)
+        if chosen := topics.topic_of(prompt.message):
+            topic, words = chosen
+            answer = topic.answer.format(**self._facts)
+            return answer if topic.is_courtesy else f"You mention {_quoted(words)}. About Parley: {answer}"
+        return _unknown(prompt.message)
+
+
+def _extract(text: str) -> str:
+    count = min(MAX_SENTENCES, max(MIN_SENTENCES, len(sentences(text)) // SENTENCES_PER_ONE))
+    picked = main_sentences(text, count=count)
+    listed = "\n".join(f"- {sentence}" for sentence in picked)
+    return f"Main sentences of your text, picked by counting words and quoted as they are:\n\n{listed}"
+
+
+def _unknown(message: str) -> str:
+    words = keywords(message, count=MAX_KEYWORDS)
+    about = f"I can see the words {_quoted(words)} in your message, but I cannot" if words else "I cannot"
+    return (
+        f"{about} answer it: that takes a language model. Without one I can explain how Parley itself works, or pick "
+        "the main sentences out of a long text."
+    )
+
+
+def _quoted(words: list[str]) -> str:
+    return ", ".join(f"“{word[:MAX_WORD_CHARACTERS]}”" for word in words)
