@@ -75,11 +75,17 @@ def flattened(messages: Any, pointer: str = "") -> list[dict[str, str]]:
     [{'pointer': '/message', 'code': 'required', 'message': 'Say something.'}]
     """
     if isinstance(messages, Mapping):
-        return [row for name, inner in messages.items() for row in flattened(inner, pointer if name == "_schema" else f"{pointer}/{name}")]
+        return [
+            row
+            for name, inner in messages.items()
+            for row in flattened(inner, pointer if name == "_schema" else f"{pointer}/{name}")
+        ]
     rows = []
     for message in messages if isinstance(messages, list) else [messages]:
         code, separator, sentence = str(message).partition(": ")
-        rows.append({"pointer": pointer, "code": code if separator else "invalid", "message": sentence if separator else code})
+        rows.append(
+            {"pointer": pointer, "code": code if separator else "invalid", "message": sentence if separator else code}
+        )
     return rows
 
 
@@ -89,13 +95,23 @@ def from_http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     messages = data.get("messages") or {}
     errors = flattened(next(iter(messages.values()), {})) if isinstance(messages, Mapping) else None
-    kept = {name: value for name, value in error.get_headers(request.environ) if name.lower() not in ("content-type", "content-length")}
-    return problem(status, code=data.get("code"), detail=data.get("detail") or _detail(error, status), errors=errors, headers=kept)
+    kept = {
+        name: value
+        for name, value in error.get_headers(request.environ)
+        if name.lower() not in ("content-type", "content-length")
+    }
+    return problem(
+        status, code=data.get("code"), detail=data.get("detail") or _detail(error, status), errors=errors, headers=kept
+    )
 
 
 def _detail(error: HTTPException, status: int) -> str | None:
     # Werkzeug's own sentences are plain enough, but for these.
-    return {404: "There is nothing at this address.", 422: "The request is not valid; errors says where.", 500: CRASHED}.get(status, error.description)
+    return {
+        404: "There is nothing at this address.",
+        422: "The request is not valid; errors says where.",
+        500: CRASHED,
+    }.get(status, error.description)
 
 
 def add_to(app: Flask) -> None:
@@ -111,7 +127,10 @@ def add_to(app: Flask) -> None:
             return crashed(error)
         log.warning("database_unavailable", request_id=g.get("request_id"), error=type(error).__name__)
         return problem(
-            503, code="database_unavailable", detail="The database cannot be reached. Nothing was stored; try again.", headers={"Retry-After": str(RETRY_SECONDS)}
+            503,
+            code="database_unavailable",
+            detail="The database cannot be reached. Nothing was stored; try again.",
+            headers={"Retry-After": str(RETRY_SECONDS)},
         )
 
     @app.errorhandler(RequestEntityTooLarge)
@@ -122,7 +141,9 @@ def add_to(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def crashed(error: Exception) -> Response:
-        log.error("request_failed", request_id=g.get("request_id"), method=request.method, path=request.path, exc_info=error)
+        log.error(
+            "request_failed", request_id=g.get("request_id"), method=request.method, path=request.path, exc_info=error
+        )
         return problem(500, detail=CRASHED)
 
 

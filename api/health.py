@@ -57,7 +57,9 @@ def ready() -> Response:
     """
     components = {**_rows(), "redis": _redis()}
     stopping = current_app.extensions["parley"]["stopping"]()
-    if stopping or any(components[name]["status"] in ("down", "never") for name in ("database", "dispatcher", "worker")):
+    if stopping or any(
+        components[name]["status"] in ("down", "never") for name in ("database", "dispatcher", "worker")
+    ):
         return json_response({"status": "unready", "components": components}, status=503)
     whole = all(component["status"] == "up" for component in components.values())
     return json_response({"status": "ready" if whole else "degraded", "components": components})

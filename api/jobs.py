@@ -38,7 +38,9 @@ _KEY_PARAMETER = {
 @bp.route("", methods=["POST"], parameters=[_KEY_PARAMETER])
 @bp.arguments(NewJobSchema)
 @bp.response(201, JobCreatedSchema, headers={"Location": _HEADER, "Retry-After": _HEADER})
-@bp.alt_response(200, schema=JobCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": _HEADER})
+@bp.alt_response(
+    200, schema=JobCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": _HEADER}
+)
 @problems(bp, 400, 413, 415, 503)
 def create_job(new_job: dict[str, Any]) -> Response:
     """Accept a job. Poll its `Location` until `status` is final."""
@@ -83,7 +85,9 @@ def _created(job_id: str, *, is_new: bool) -> Response:
     return response
 
 
-@bp.route("/<string:job_id>", parameters=[{"in": "path", "name": "job_id", "schema": {"type": "string"}, "required": True}])
+@bp.route(
+    "/<string:job_id>", parameters=[{"in": "path", "name": "job_id", "schema": {"type": "string"}, "required": True}]
+)
 @bp.response(200, JobSchema, headers={"Retry-After": {**_HEADER, "description": "Seconds; absent once finished."}})
 @problems(bp, 404, 503)
 def show_job(job_id: str) -> Response:
@@ -131,7 +135,7 @@ def as_wire(job: RowMapping) -> dict[str, Any]:
         "nextAttemptAt": wire_time(job["next_attempt_at"]) if job["status"] in WAITING else None,
         "model": job["model"],
         "usage": _usage(job),
-        "attempts": [_attempt(attempt) for attempt in job["attempts"] or ()],
+        "attempts": job["attempts"] or [],
     }
 
 
@@ -145,11 +149,6 @@ def _usage(job: RowMapping) -> dict[str, int] | None:
         return None
     prompt, completion = job["prompt_tokens"], job["completion_tokens"]
     return {"promptTokens": prompt, "completionTokens": completion, "totalTokens": prompt + completion}
-
-
-def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
-    """PostgreSQL built it, with ``+00:00`` for UTC."""
-    return {name: value.replace("+00:00", "Z") if name.endswith("At") and value else value for name, value in attempt.items()}
 
 
 def json_response(body: dict[str, Any], *, status: int = 200) -> Response:

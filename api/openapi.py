@@ -28,7 +28,9 @@ CONFIG = {
     "OPENAPI_JSON_PATH": "openapi.json",
     "API_SPEC_OPTIONS": {
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
-        "components": {"securitySchemes": {"operator": {"type": "http", "scheme": "bearer", "description": "ADMIN_TOKEN"}}},
+        "components": {
+            "securitySchemes": {"operator": {"type": "http", "scheme": "bearer", "description": "ADMIN_TOKEN"}}
+        },
     },
 }
 BODY_SECONDS = 15.0
@@ -44,6 +46,8 @@ class ProblemApi(Api):  # type: ignore[misc]
         """Registered by flask-smorest for every ``HTTPException``."""
         return errors.from_http_exception(error)
 
+    DEFAULT_RESPONSE_CONTENT_TYPE = "application/json"
+
     def _register_responses(self) -> None:
         kept, self.DEFAULT_RESPONSE_CONTENT_TYPE = self.DEFAULT_RESPONSE_CONTENT_TYPE, "application/problem+json"
         try:
@@ -56,7 +60,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-class JsonParser(flaskparser.FlaskParser):  # type: ignore[misc]
+class JsonParser(flaskparser.FlaskParser):
     """Reads a JSON body by the letter: right content type, UTF-8, no NaN, bounded depth."""
 
     # webargs would pass over a query parameter it does not know.

@@ -21,7 +21,10 @@ def require_operator() -> None:
     """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthorized("Send the operator's token: Authorization: Bearer <ADMIN_TOKEN>.", www_authenticate=WWWAuthenticate("bearer"))
+        raise Unauthorized(
+            "Send the operator's token: Authorization: Bearer <ADMIN_TOKEN>.",
+            www_authenticate=WWWAuthenticate("bearer"),
+        )
     expected = current_app.config["SETTINGS"].admin_token
     # Compared also when there is none, so that the time taken does not tell.
     same = hmac.compare_digest(token.strip().encode(), expected.encode())

@@ -7,6 +7,7 @@ Schemas check form; whether something may be done is for `models` to say.
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -30,12 +31,12 @@ def camel(name: str) -> str:
 class Schema(ma.Schema):
     """Refuses fields it does not know."""
 
-    class Meta:
+    class Meta:  # noqa: D106
         unknown = ma.RAISE
 
     error_messages = {"unknown": "unknown_field: There is no such field.", "type": "wrong_type: Send a JSON object."}  # noqa: RUF012
 
-    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:  # noqa: D102
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: D102
         field_obj.data_key = camel(field_obj.data_key or field_name)
 
 
@@ -131,7 +132,9 @@ class JobSchema(Schema):
     attempt = fields.Integer(required=True, metadata={"description": "Claims so far. Only ever grows."})
     failures = fields.Integer(required=True, metadata={"description": "Attempts that failed by the model's fault."})
     max_attempts = fields.Integer(required=True, metadata={"description": "Failures after which the job is dead."})
-    next_attempt_at = _time(required=True, allow_none=True, metadata={"description": "While it waits: not before this."})
+    next_attempt_at = _time(
+        required=True, allow_none=True, metadata={"description": "While it waits: not before this."}
+    )
     model = fields.String(required=True, allow_none=True)
     usage = fields.Nested(UsageSchema, required=True, allow_none=True)
     attempts = fields.List(fields.Nested(AttemptSchema), required=True, metadata={"description": "The newest 50."})

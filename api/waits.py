@@ -40,4 +40,5 @@ class Stopping:
     worker: Any = None
 
     def __call__(self) -> bool:
+        """True from the moment gunicorn has said so."""
         return self.worker is not None and not self.worker.alive

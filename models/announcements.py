@@ -35,7 +35,8 @@ def take_turn(session: Session, queue_class: str) -> bool:
 # Free slots are counted from rows (slots of live workers less running jobs), so
 # they are exact at every tick, however old the heartbeats are.
 _ROOM = text(f"""
-    SELECT (SELECT COALESCE(sum(slots), 0) FROM heartbeats WHERE kind = '{heartbeats.WORKER}' AND queue_class = :queue_class
+    SELECT (SELECT COALESCE(sum(slots), 0) FROM heartbeats
+            WHERE kind = '{heartbeats.WORKER}' AND queue_class = :queue_class
             AND seen_at > clock_timestamp() - interval '{heartbeats.LIVE_SECONDS} seconds') AS slots,
            (SELECT count(*) FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(RUNNING)}) AS running,
            (SELECT count(*) FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)}
@@ -48,7 +49,8 @@ def room(session: Session, queue_class: str, *, again_after: float) -> int:
     now = session.execute(_ROOM, {"queue_class": queue_class, "again_after": again_after}).one()
     if not now.slots:
         return 0
-    return max(0, max(SMALLEST_WINDOW, now.slots - now.running) - now.announced)
+    free = max(SMALLEST_WINDOW, int(now.slots) - int(now.running))
+    return max(0, free - int(now.announced))
 
 
 _ANNOUNCE = text(f"""
@@ -76,7 +78,8 @@ _ANNOUNCE = text(f"""
         UPDATE jobs SET announced_at = clock_timestamp() FROM held WHERE jobs.id = held.id
         RETURNING jobs.id, jobs.attempt
     )
-    SELECT stamped.id::text AS id, stamped.attempt FROM stamped JOIN chosen USING (id) ORDER BY chosen.turn, chosen.rank_at
+    SELECT stamped.id::text AS id, stamped.attempt FROM stamped JOIN chosen USING (id)
+    ORDER BY chosen.turn, chosen.rank_at
 """)  # noqa: S608
 
 
@@ -100,6 +103,4 @@ _TAKE_BACK = text(f"""
 
 def take_back(session: Session, hints: list[tuple[str, int]]) -> None:
     """Forget announcements that could not be published, so that they are due again at once."""
-    session.execute(
-        _TAKE_BACK, {"ids": [job_id for job_id, _ in hints], "attempts": [attempt for _, attempt in hints]}
-    )
+    session.execute(_TAKE_BACK, {"ids": [job_id for job_id, _ in hints], "attempts": [attempt for _, attempt in hints]})

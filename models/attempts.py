@@ -46,7 +46,9 @@ class Attempt(Base):
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
-    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     worker: Mapped[str] = mapped_column(Text)
     started_at: Mapped[dt.datetime]
@@ -198,5 +200,3 @@ def _row(ending: Ending) -> dict[str, object]:
         "prompt_tokens": ending.prompt_tokens,
         "completion_tokens": ending.completion_tokens,
     }
-
-

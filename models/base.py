@@ -34,7 +34,9 @@ POOL_OVERFLOW = 5
 
 def stored_by_value(states: type[enum.StrEnum]) -> Enum:
     """An enum stored as its value, kept to its members by a CHECK."""
-    return Enum(states, native_enum=False, create_constraint=True, length=20, values_callable=lambda e: [s.value for s in e])
+    return Enum(
+        states, native_enum=False, create_constraint=True, length=20, values_callable=lambda e: [s.value for s in e]
+    )
 
 
 class Base(DeclarativeBase):

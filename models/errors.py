@@ -7,7 +7,7 @@ knows nothing of HTTP: `api/errors.py` gives each class its status.
 from __future__ import annotations
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     """Base of everything the domain refuses."""
 
     code = "refused"

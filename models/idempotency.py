@@ -50,7 +50,7 @@ CLAIM = f"""
         SET request_hash = excluded.request_hash, job_id = excluded.job_id, expires_at = excluded.expires_at
         WHERE idempotency_keys.expires_at < clock_timestamp()
     RETURNING job_id
-"""
+"""  # noqa: S608
 """Takes the key and answers a row, or none if it is taken. One that has expired but is not pruned counts as free."""
 
 _FIND = text("SELECT job_id::text AS job_id, request_hash FROM idempotency_keys WHERE scope = :scope AND key = :key")

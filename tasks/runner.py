@@ -115,7 +115,9 @@ class Runner:
             return
         for running in started:
             if running.claimed.id in ours:
-                threading.Thread(target=self._run, args=[running], name=f"job {running.claimed.id}", daemon=True).start()
+                threading.Thread(
+                    target=self._run, args=[running], name=f"job {running.claimed.id}", daemon=True
+                ).start()
         self._done(claimed.id for claimed in claims if claimed.id not in ours)
 
     def _running_of(self, claimed: Claimed) -> Running:
@@ -143,8 +145,12 @@ class Runner:
         prompt = Prompt(type=claimed.type, message=claimed.message)
         if claimed.lost_count < ALONE_FROM_LOST_COUNT:
             return self.provider.reply(prompt, running.call)
-        with self._alone:
+        if not self._alone.acquire(timeout=running.call.seconds_left()):
+            raise ProviderError("No process was free to run this job alone.", kind=Kind.THROTTLED, code="no_room_alone")
+        try:
             return alone.reply(prompt, running.call)
+        finally:
+            self._alone.release()
 
     def _failure(self, running: Running, error: ProviderError) -> Ending:
         claimed = running.claimed
@@ -152,9 +158,16 @@ class Runner:
             # A lost one is released too: that matches no row any more, but keeps the tokens of the broken call.
             return _released(claimed, error)
         if time.monotonic() >= running.past_deadline_at:
-            error = ProviderError("The job was not finished before its deadline.", kind=error.kind, code="deadline_exceeded", usage=error.usage)
+            error = ProviderError(
+                "The job was not finished before its deadline.",
+                kind=error.kind,
+                code="deadline_exceeded",
+                usage=error.usage,
+            )
             return _failed(claimed, error, retry.Decision(outcome=Outcome.FAILED))
-        decision = retry.decide(error, failures=claimed.failures + 1, max_attempts=claimed.max_attempts, backoff=self._backoff)
+        decision = retry.decide(
+            error, failures=claimed.failures + 1, max_attempts=claimed.max_attempts, backoff=self._backoff
+        )
         return _failed(claimed, error, decision)
 
     def _done(self, job_ids: Iterable[str]) -> None:

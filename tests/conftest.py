@@ -71,13 +71,17 @@ def _administer(statement: str) -> None:
 
 
 class Servers:
-    """Where this worker's database and Valkey are."""
+    """A database and a Valkey database of one's own.
 
-    def __init__(self, worker: str) -> None:
-        self.database = f"parley_{worker}"
-        _administer(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
+    Args:
+        purpose: apart from the other databases of this worker.
+    """
+
+    def __init__(self, worker: str, *, purpose: str = "") -> None:
+        self.database = f"parley_{worker}{purpose}"
+        self.drop()
         _administer(f"CREATE DATABASE {self.database} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
-        number = int(worker.removeprefix("gw")) + 1 if worker.startswith("gw") else 0
+        number = 2 * (int(worker.removeprefix("gw")) if worker.startswith("gw") else 0) + bool(purpose)
         self.environment = {
             "DATABASE_URL": _url_of(self.database),
             "REDIS_URL": os.environ[_REDIS].rsplit("/", 1)[0] + f"/{number}",
@@ -90,8 +94,16 @@ class Servers:
         with connection, connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {TABLES}")
         connection.close()
+        self.erase_redis()
+
+    def erase_redis(self) -> None:
+        """Forget every hint and all that is live."""
         with redis.Redis.from_url(self.environment["REDIS_URL"]) as client:
             client.flushdb()
+
+    def drop(self) -> None:
+        """Remove the database, whoever is still connected."""
+        _administer(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +111,7 @@ def servers(worker_id: str) -> Iterator[Servers]:
     """This worker's own database and Valkey database."""
     mine = Servers(worker_id)
     yield mine
-    _administer(f"DROP DATABASE IF EXISTS {mine.database} WITH (FORCE)")
+    mine.drop()
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,17 @@ from models.base import Session
 from models.jobs import Job, JobType, NewJob, QueueClass
 from models.states import FINISHED, RUNNING, JobStatus
 
-NOW = dt.datetime.now(dt.UTC)
 WORKER = "worker-1"
+
+
+def now() -> dt.datetime:
+    """The present, by this machine, which is the database's too."""
+    return dt.datetime.now(dt.UTC)
 
 
 def a_job(**columns: Any) -> str:
     """Store a job in any status, with what the table's laws demand of it; answers its id."""
+    moment = now()
     status = columns.get("status", JobStatus.CREATED)
     running, finished = status in RUNNING, status in FINISHED
     values: dict[str, Any] = {
@@ -28,16 +33,16 @@ def a_job(**columns: Any) -> str:
         "type": JobType.CHAT,
         "queue_class": QueueClass.INTERACTIVE,
         "message": "Why is the sky blue?",
-        "rank_at": NOW,
+        "rank_at": moment,
         "status": status,
         "attempt": int(running or finished or status is JobStatus.RETRYING),
         "max_attempts": 5,
-        "deadline_at": NOW + dt.timedelta(minutes=10),
+        "deadline_at": moment + dt.timedelta(minutes=10),
         "deadline_seconds": 600.0,
-        "next_attempt_at": NOW - dt.timedelta(seconds=1),
-        "lease_until": NOW + dt.timedelta(seconds=60) if running else None,
+        "next_attempt_at": moment - dt.timedelta(seconds=1),
+        "lease_until": moment + dt.timedelta(seconds=60) if running else None,
         "leased_by": WORKER if running else None,
-        "finished_at": NOW if finished else None,
+        "finished_at": moment if finished else None,
         "result": "Because of Rayleigh." if status is JobStatus.COMPLETED else None,
         "error_code": "provider_rejected" if status is JobStatus.FAILED else None,
     }
@@ -46,7 +51,7 @@ def a_job(**columns: Any) -> str:
         session.add(job)
         session.flush()
         for number in range(1, job.attempt + 1):
-            session.add(Attempt(job_id=job.id, attempt=number, worker=WORKER, started_at=NOW))
+            session.add(Attempt(job_id=job.id, attempt=number, worker=WORKER, started_at=moment))
     return job.id
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import h11
 import httpcore2
 import httpx2
 import openai
@@ -114,9 +115,10 @@ def _sent_verdict(codes: frozenset[str]) -> Verdict:
 
 
 def _line_verdict(error: Exception, *, begun: bool) -> Verdict:
-    # httpcore raises the same error for an answer that is not HTTP, with h11's
-    # as the cause, and for a connection closed without any.
-    hung_up = isinstance(error, httpcore2.RemoteProtocolError) and (begun or error.__cause__ is None)
+    # httpcore raises the same error for what is not HTTP, while it handles
+    # h11's, and for a connection that is closed without an answer.
+    not_http = isinstance(error.__context__, h11.RemoteProtocolError) and not begun
+    hung_up = isinstance(error, httpcore2.RemoteProtocolError) and not not_http
     broke = isinstance(error, httpcore2.NetworkError | httpcore2.ProxyError | openai.APIConnectionError | OSError)
     if hung_up or broke:
         return CUT if begun else UNREACHABLE

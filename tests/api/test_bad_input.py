@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from models import jobs
 from models.base import Session
@@ -58,12 +58,14 @@ def test_a_bad_body_is_refused_and_stores_nothing(
     problem = response.get_json()
     assert (response.status_code, problem["code"]) == (status, code)
     assert [(error["pointer"], error["code"]) for error in problem.get("errors", [])] == where
-    assert is_problem(response.mimetype, problem, status)
+    assert is_problem(response, status)
     with Session() as session:
         assert jobs.count_all(session) == {}
 
 
-@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
 def test_a_body_of_another_type_is_refused(client: FlaskClient, content_type: str | None) -> None:
     """Also the types a foreign page's form can send without asking."""
     response = client.post("/api/jobs", data=b'{"message": "x"}', content_type=content_type)
@@ -82,7 +84,12 @@ def test_the_longest_message_is_stored_whole(client: FlaskClient) -> None:
     """32,000 characters, four bytes each, fit the body limit."""
     message = "\N{OWL}" * 32_000
 
-    assert client.post("/api/jobs", data=json.dumps({"message": message}, ensure_ascii=False), content_type=JSON).status_code == 201
+    assert (
+        client.post(
+            "/api/jobs", data=json.dumps({"message": message}, ensure_ascii=False), content_type=JSON
+        ).status_code
+        == 201
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,12 +108,14 @@ def test_a_wrong_method_learns_the_right_ones(client: FlaskClient, method: str, 
     assert allowed <= set(response.headers["Allow"].split(", "))
 
 
-@pytest.mark.parametrize("path", ["/nope", "/api/nope", "/static/nope.js", "/static/../wsgi.py", "/static/%2e%2e/wsgi.py"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/api/nope", "/static/nope.js", "/static/../wsgi.py", "/static/%2e%2e/wsgi.py"]
+)
 def test_an_unknown_address_is_a_problem_too(client: FlaskClient, path: str) -> None:
     """Also below /static, and no file outside it is served."""
     response = client.get(path)
 
-    assert is_problem(response.mimetype, response.get_json(), 404)
+    assert is_problem(response, 404)
 
 
 def test_every_problem_carries_the_request_id_of_its_header(client: FlaskClient) -> None:
@@ -119,9 +128,10 @@ def test_every_problem_carries_the_request_id_of_its_header(client: FlaskClient)
     assert len(forged.headers["X-Request-Id"]) == 16
 
 
-def is_problem(mimetype: str, problem: dict[str, Any], status: int) -> bool:
+def is_problem(response: TestResponse, status: int) -> bool:
     """RFC 9457, with our extensions."""
-    assert mimetype == "application/problem+json"
+    problem = response.get_json()
+    assert response.mimetype == "application/problem+json"
     assert problem["type"] == f"urn:parley:problem:{problem['code']}"
     assert problem["title"]
     assert problem["requestId"]

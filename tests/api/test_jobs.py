@@ -17,7 +17,7 @@ from models import jobs
 from models.attempts import Ending, Outcome, record
 from models.base import Session
 from models.states import JobStatus
-from tests.factories import NOW, a_job, ask, claim, the_job
+from tests.factories import a_job, ask, claim, now, the_job
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -46,7 +46,9 @@ def test_a_message_becomes_a_job(client: FlaskClient) -> None:
     assert the_job(body["jobId"]).message == "How does your system handle scalability?"
 
 
-@pytest.mark.parametrize(("body", "kind"), [({"message": "x"}, "chat"), ({"message": "x", "type": "summarize"}, "summarize")])
+@pytest.mark.parametrize(
+    ("body", "kind"), [({"message": "x"}, "chat"), ({"message": "x", "type": "summarize"}, "summarize")]
+)
 def test_the_type_is_chat_unless_said_otherwise(client: FlaskClient, body: dict[str, str], kind: str) -> None:
     """A default that is documented."""
     _, created, _ = post(client, **body)
@@ -98,7 +100,12 @@ def test_a_completed_job_shows_its_answer_and_reading_it_twice_gives_it_twice(cl
     job = responses[0].get_json()
     assert responses[1].get_json() == job
     assert "Retry-After" not in responses[0].headers
-    assert (job["status"], job["result"], job["model"], job["nextAttemptAt"]) == ("completed", "Because.", "some-model", None)
+    assert (job["status"], job["result"], job["model"], job["nextAttemptAt"]) == (
+        "completed",
+        "Because.",
+        "some-model",
+        None,
+    )
     assert job["usage"] == {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
     attempt = job["attempts"][0]
     assert (attempt["attempt"], attempt["outcome"], attempt["errorCode"]) == (1, "completed", None)
@@ -119,8 +126,8 @@ def test_what_a_job_looks_like_fits_its_schema(client: FlaskClient, status: JobS
 
 def test_a_job_that_waits_long_says_so_within_bounds(client: FlaskClient) -> None:
     """Retry-After follows the back-off, but never tells a client to go away for minutes."""
-    soon = a_job(status=JobStatus.RETRYING, next_attempt_at=NOW + dt.timedelta(seconds=20))
-    late = a_job(status=JobStatus.RETRYING, next_attempt_at=NOW + dt.timedelta(hours=1))
+    soon = a_job(status=JobStatus.RETRYING, next_attempt_at=now() + dt.timedelta(seconds=20))
+    late = a_job(status=JobStatus.RETRYING, next_attempt_at=now() + dt.timedelta(hours=1))
 
     assert 10 <= int(client.get(f"/api/jobs/{soon}").headers["Retry-After"]) <= 20
     assert client.get(f"/api/jobs/{late}").headers["Retry-After"] == "30"
@@ -164,7 +171,9 @@ def test_an_id_in_capitals_is_the_same_job(client: FlaskClient) -> None:
 def test_the_same_key_and_input_is_the_same_job(client: FlaskClient) -> None:
     """The first answer again, word for word, and marked as a repetition."""
     first = client.post("/api/jobs", json={"message": "Hello", "type": "chat"}, headers={"Idempotency-Key": "k1"})
-    again = client.post("/api/jobs", data=b'{ "message" : "Hello" }', content_type="application/json", headers={"Idempotency-Key": "k1"})
+    again = client.post(
+        "/api/jobs", data=b'{ "message" : "Hello" }', content_type="application/json", headers={"Idempotency-Key": "k1"}
+    )
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.data == first.data
@@ -190,7 +199,10 @@ def test_a_key_belongs_to_its_caller(client: FlaskClient) -> None:
     post(client, key="k1", message="Hello")
 
     response = client.post(
-        "/api/jobs", json={"message": "Other"}, headers={"Idempotency-Key": "k1"}, environ_base={"REMOTE_ADDR": "192.0.2.9"}
+        "/api/jobs",
+        json={"message": "Other"},
+        headers={"Idempotency-Key": "k1"},
+        environ_base={"REMOTE_ADDR": "192.0.2.9"},
     )
 
     assert response.status_code == 201
@@ -236,5 +248,3 @@ def test_fifty_at_once_with_one_key_make_one_job(app: Flask) -> None:
     assert sorted(status for status, _ in answers) == [200] * 49 + [201]
     assert len({job_id for _, job_id in answers}) == 1
     assert rows() == 1
-
-

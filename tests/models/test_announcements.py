@@ -12,7 +12,7 @@ from models import announcements, heartbeats
 from models.base import Session
 from models.jobs import QueueClass
 from models.states import JobStatus
-from tests.factories import NOW, a_job, change, create, the_job
+from tests.factories import a_job, change, create, now, the_job
 
 pytestmark = pytest.mark.usefixtures("db")
 CLASS = QueueClass.INTERACTIVE
@@ -43,7 +43,7 @@ def test_a_job_is_announced_once_until_the_announcement_counts_as_lost() -> None
 
     assert stamped() == [job_id]
     assert stamped() == []
-    change(job_id, announced_at=NOW - dt.timedelta(seconds=6))
+    change(job_id, announced_at=now() - dt.timedelta(seconds=6))
     assert stamped() == [job_id]
 
 
@@ -60,8 +60,8 @@ def test_an_announcement_taken_back_is_due_at_once() -> None:
 @pytest.mark.parametrize(
     "columns",
     [
-        {"next_attempt_at": NOW + dt.timedelta(minutes=1)},
-        {"deadline_at": NOW - dt.timedelta(minutes=1)},
+        {"next_attempt_at": now() + dt.timedelta(hours=1)},
+        {"deadline_at": now() - dt.timedelta(minutes=1)},
         {"status": JobStatus.ANALYZING},
         {"status": JobStatus.COMPLETED},
         {"status": JobStatus.FAILED},
@@ -78,8 +78,8 @@ def test_what_is_not_due_is_not_announced(columns: dict[str, object]) -> None:
 def test_owners_take_turns_however_much_one_of_them_sends() -> None:
     """Fair share: the second owner's only job is second, not eleventh."""
     for number in range(10):
-        a_job(owner="loud", rank_at=NOW + dt.timedelta(seconds=number))
-    quiet = a_job(owner="quiet", rank_at=NOW + dt.timedelta(hours=1))
+        a_job(owner="loud", rank_at=now() + dt.timedelta(seconds=number))
+    quiet = a_job(owner="quiet", rank_at=now() + dt.timedelta(hours=1))
 
     assert stamped(most=3)[1] == quiet
 

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from models.settings import Settings, SettingRefused, from_environment
+from models.settings import SettingRefused, Settings, from_environment
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -66,7 +66,9 @@ def test_a_refused_secret_is_not_repeated() -> None:
 
 def test_no_secret_shows_in_the_settings_repr() -> None:
     """Nor does this one."""
-    settings = from_environment({"ADMIN_TOKEN": "a" * 30, "LLM_API_KEY": "sk-secret", "LLM_MODEL": "m", "REDIS_URL": "redis://:pw@h/0"})
+    settings = from_environment(
+        {"ADMIN_TOKEN": "a" * 30, "LLM_API_KEY": "sk-secret", "LLM_MODEL": "m", "REDIS_URL": "redis://:pw@h/0"}
+    )
 
     assert not any(secret in repr(settings) for secret in ("a" * 30, "sk-secret", "pw@h"))
 
@@ -79,7 +81,9 @@ def test_a_plain_postgresql_url_uses_the_driver_that_is_installed() -> None:
 @pytest.mark.parametrize("knob", dataclasses.fields(Settings), ids=lambda knob: str(knob.metadata["env"]))
 def test_every_setting_is_documented_with_its_default(knob: dataclasses.Field[object]) -> None:
     """docs/reference/settings.md and .env.example name each of them."""
-    row = f"| `{knob.metadata['env']}` | {knob.default if knob.default != '' else 'empty'} | {knob.metadata['meaning']} |"
+    row = (
+        f"| `{knob.metadata['env']}` | {knob.default if knob.default != '' else 'empty'} | {knob.metadata['meaning']} |"
+    )
 
     assert row in (ROOT / "docs/reference/settings.md").read_text()
     assert f"# {knob.metadata['env']}=" in (ROOT / ".env.example").read_text()

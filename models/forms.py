@@ -1,0 +1,89 @@
+"""Forms: how the text of an environment variable becomes a value, or why it cannot.
+
+Each parser raises ``ValueError`` with the end of a sentence: "is not a whole number".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+SHORTEST_TOKEN = 24
+
+
+def text(raw: str) -> str:
+    """Any text."""
+    return raw
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number within bounds."""
+
+    def parse(raw: str) -> int:
+        try:
+            value = int(raw)
+        except ValueError:
+            raise ValueError("is not a whole number") from None
+        if not low <= value <= high:
+            raise ValueError(f"is not between {low} and {high}")
+        return value
+
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """A duration within bounds."""
+
+    def parse(raw: str) -> float:
+        try:
+            value = float(raw)
+        except ValueError:
+            raise ValueError("is not a number of seconds") from None
+        if not low <= value <= high:  # also refuses nan
+            raise ValueError(f"is not between {low:g} and {high:g} seconds")
+        return value
+
+    return parse
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def parse(raw: str) -> str:
+        if raw not in allowed:
+            raise ValueError("is not one of " + ", ".join(allowed))
+        return raw
+
+    return parse
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """A URL with one of these schemes and a host."""
+
+    def parse(raw: str) -> str:
+        try:
+            parts = urlsplit(raw)
+            usable = parts.scheme in schemes and bool(parts.netloc)
+            _ = parts.port  # an out-of-range port raises here
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("is not a URL starting with " + " or ".join(f"{scheme}://" for scheme in schemes))
+        return raw
+
+    return parse
+
+
+def database_url(raw: str) -> str:
+    """SQLAlchemy 2.1 reads a bare ``postgresql://`` as psycopg 3; the driver here is psycopg2."""
+    url("postgresql", "postgres", "postgresql+psycopg2")(raw)
+    return "postgresql+psycopg2://" + raw.split("://", 1)[1]
+
+
+def token(raw: str) -> str:
+    """A secret that can travel in a header."""
+    if len(raw) < SHORTEST_TOKEN:
+        raise ValueError(f"is shorter than {SHORTEST_TOKEN} characters")
+    if not (raw.isascii() and raw.isprintable() and " " not in raw):
+        raise ValueError("holds a character that no HTTP header can carry")
+    return raw
