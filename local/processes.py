@@ -1,0 +1,41 @@
+"""Processes: the command lines of the product, the one place where they stand.
+
+The documentation of the containers and the tests refer to these names.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from local.programs import Program
+
+MIGRATION: Final = ("alembic", "upgrade", "head")
+
+COMMANDS: Final = {
+    "api": ("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"),
+    "dispatcher": ("tasks.dispatcher",),
+    "worker": (
+        *("celery", "-A", "tasks.celery_app", "worker", "-P", "threads", "-c", "2", "-Q", "interactive"),
+        *("--without-mingle", "--without-gossip", "--without-heartbeat", "-n", "interactive@%h", "-l", "WARNING"),
+    ),
+}
+"""Each is run as a module of the environment's Python: ``python -m …``."""
+
+
+def migration(python: pathlib.Path, root: pathlib.Path, environment: Mapping[str, str]) -> Program:
+    """Bring the database's tables up to this version of the code, once."""
+    return replace(_program("migration", MIGRATION, python, root, environment), restarts=False)
+
+
+def product(python: pathlib.Path, root: pathlib.Path, environment: Mapping[str, str]) -> list[Program]:
+    """Everything that runs on top of PostgreSQL and Redis."""
+    return [_program(name, module, python, root, environment) for name, module in COMMANDS.items()]
+
+
+def _program(
+    name: str, module: tuple[str, ...], python: pathlib.Path, root: pathlib.Path, environment: Mapping[str, str]
+) -> Program:
+    return Program(name=name, command=(str(python), "-m", *module), environment=environment, folder=root)
