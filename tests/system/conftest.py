@@ -1,0 +1,36 @@
+"""One running product for each module of these tests, with a fake model behind it."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Servers
+from tests.fake_llm import FakeLLM
+from tests.system.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[FakeLLM]:
+    """The model, which misbehaves on request."""
+    with FakeLLM() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str, llm: FakeLLM
+) -> Iterator[Stack]:
+    """Real processes. A module's ``SETTINGS`` are theirs too."""
+    servers = Servers(worker_id, purpose="_system")
+    servers.erase_redis()
+    folder: pathlib.Path = tmp_path_factory.mktemp("stack")
+    mine = Stack(folder, servers, {"LLM_BASE_URL": llm.base_url, **getattr(request.module, "SETTINGS", {})})
+    try:
+        mine.start_all()
+        yield mine
+    finally:
+        mine.close()
+        servers.drop()
