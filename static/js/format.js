@@ -1,0 +1,54 @@
+/** Formats: times, durations and counts for people. @module */
+
+/**
+ * `40 ms`, `2.4 s`, `38 s`, `3 min 5 s`, `2 h 10 min`. Null and negative give an empty string.
+ * @param {number|null} ms
+ */
+export function duration(ms) {
+  if (ms === null || !(ms >= 0)) return '';
+  if (ms < 995) return `${Math.max(1, Math.round(ms / 10) * 10)} ms`;
+  if (ms < 9_950) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return seconds % 60 === 0 ? `${minutes} min` : `${minutes} min ${seconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/**
+ * Whole seconds left or gone, for figures that tick; never below zero.
+ * @param {number} ms
+ */
+export function ticking(ms) {
+  return duration(Math.max(0, Math.ceil(ms / 1000)) * 1000).replace('.0 s', ' s').replace(/^1 ms$/, '0 s');
+}
+
+/**
+ * Milliseconds from one of the server's times to another, or null when either is missing.
+ * @param {string|null|undefined} from
+ * @param {string|null|undefined} to
+ */
+export function between(from, to) {
+  const ms = Date.parse(to ?? '') - Date.parse(from ?? '');
+  return Number.isNaN(ms) ? null : Math.max(0, ms);
+}
+
+/**
+ * The time of day, with the date in front unless it is today's.
+ * @param {number} at
+ */
+export function moment(at) {
+  const date = new Date(at);
+  const time = date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  if (date.toDateString() === new Date().toDateString()) return time;
+  return `${date.toLocaleDateString([], { day: 'numeric', month: 'short' })}, ${time}`;
+}
+
+/**
+ * `1 job`, `3 jobs`.
+ * @param {number} count
+ * @param {string} noun
+ */
+export function plural(count, noun) {
+  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
+}

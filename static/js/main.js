@@ -1,0 +1,213 @@
+/**
+ * Parley's page: the wiring, and nothing that could live elsewhere.
+ *
+ *     composer ─▶ outbox ─POST─▶ server ◀─GET─ poller
+ *                   │                            │
+ *                   └────────▶ store ◀───────────┘
+ *                                │
+ *                              list, announcer, notices
+ *
+ * The store is what is true for this page. Whatever happens, an entry is changed there first and then shown.
+ * @module
+ */
+
+import { announce, flagTab } from './announcer.js';
+import * as api from './api.js';
+import { observe } from './clock.js';
+import { Composer } from './composer.js';
+import { byId } from './dom.js';
+import { plural } from './format.js';
+import { followKeyboard } from './keyboard.js';
+import { List } from './list.js';
+import { Notices } from './notices.js';
+import { Outbox } from './outbox.js';
+import { Poller } from './poller.js';
+import { LIST_KEY, Store } from './store.js';
+import { excerpt } from './text.js';
+import { onWake } from './wake.js';
+import { announcement, refusalText, troubleText } from './wording.js';
+
+/** @typedef {import('./types.js').Entry} Entry */
+/** @typedef {import('./types.js').Job} Job */
+/** @typedef {import('./types.js').Kind} Kind */
+/** @typedef {import('./types.js').Sending} Sending */
+
+const TICK_MS = 500;
+
+/** Finished for good. A failed job may be redriven by an operator, so a reload looks at it once more. */
+const SETTLED = new Set(['completed', 'cancelled']);
+
+const store = new Store();
+const notices = new Notices(() => poller.wake({ insist: true }));
+const poller = new Poller(api.fetchJob, {
+  onJob,
+  onGone,
+  onTrouble: (jobId, wait, failures) => notices.trouble(jobId, wait, failures),
+  onWell: (jobId) => notices.well(jobId),
+});
+const outbox = new Outbox(store, api.createJob, { onSending, onSent, onRefused });
+const list = new List({ again, sendNow: (id) => outbox.send(id), edit, remove });
+const composer = new Composer(store, submit);
+
+/**
+ * @param {string} message
+ * @param {Kind} type
+ */
+function submit(message, type) {
+  const { entry, left } = outbox.keep(message, type);
+  left.forEach(forget);
+  show(entry);
+  list.reveal(entry.id);
+  outbox.send(entry.id);
+  warnWhenForgetful();
+  return entry.id;
+}
+
+/** @param {Entry} entry */
+function show(entry) {
+  list.show(entry, outbox.sending(entry.id));
+}
+
+/** A new job for the same message. @param {string} id */
+function again(id) {
+  const entry = store.get(id);
+  if (entry !== null) list.focus(submit(entry.message, entry.type));
+}
+
+/** Take a refused message back into the box. @param {string} id */
+function edit(id) {
+  const entry = store.get(id);
+  remove(id);
+  if (entry !== null) composer.fill(entry.message, entry.type);
+}
+
+/** @param {string} id */
+function remove(id) {
+  const entry = store.get(id);
+  store.remove(id);
+  if (entry !== null) forget(entry);
+}
+
+/** Let go of an entry that has left the store. @param {Entry} entry */
+function forget({ id, jobId }) {
+  outbox.forget(id);
+  if (jobId !== null) poller.unwatch(jobId);
+  if (jobId !== null) notices.well(jobId);
+  list.remove(id);
+}
+
+/**
+ * @param {string} id
+ * @param {Sending} sending
+ */
+function onSending(id, sending) {
+  const entry = store.get(id);
+  if (entry === null) return;
+  show(entry);
+  if (sending.state === 'waiting' && !sending.again) announce(`${excerpt(entry.message)}: not sent yet. ${troubleText(sending.wait)}`);
+}
+
+/**
+ * @param {Entry} entry
+ * @param {number|null} retryAfterMs
+ */
+function onSent(entry, retryAfterMs) {
+  show(entry);
+  announce(`${excerpt(entry.message)}: ${entry.job?.status ?? 'accepted'}`);
+  poller.watch(/** @type {string} */ (entry.jobId), { quick: true, retryAfterMs });
+}
+
+/** @param {Entry} entry */
+function onRefused(entry) {
+  show(entry);
+  const { heading, reasons } = refusalText(/** @type {import('./types.js').Refusal} */ (entry.refusal));
+  announce([heading, ...reasons].join(' '));
+}
+
+/** @param {Job} job */
+function onJob(job) {
+  const before = store.byJob(job.jobId);
+  if (before === null || JSON.stringify(before.job) === JSON.stringify(job)) return;
+  const entry = store.patch(before.id, { job, gone: false });
+  if (entry === null) return;
+  show(entry);
+  if (before.job?.status === job.status) return;
+  announce(announcement(job, excerpt(entry.message)));
+  if (job.status === 'completed') flagTab('Answered');
+  if (job.status === 'failed') flagTab('Failed');
+}
+
+/** @param {string} jobId */
+function onGone(jobId) {
+  const before = store.byJob(jobId);
+  const entry = before && store.patch(before.id, { gone: true });
+  if (!entry) return;
+  show(entry);
+  announce(`${excerpt(entry.message)}: gone, the server no longer knows it`);
+}
+
+/** Show what the store holds, and follow what is not finished. Also when another tab has changed it. */
+function reconcile() {
+  const entries = store.list();
+  const kept = new Set(entries.map((entry) => entry.id));
+  for (const id of list.ids) if (!kept.has(id)) list.remove(id);
+  for (const entry of entries) {
+    show(entry);
+    const { jobId, job, gone } = entry;
+    if (jobId !== null && !gone && !SETTLED.has(job?.status ?? '')) poller.watch(jobId);
+  }
+}
+
+function warnWhenForgetful() {
+  if (!store.lasting) notices.stand('This browser keeps nothing for this page: a reload will forget the list.');
+}
+
+function askToClear() {
+  const dialog = /** @type {HTMLDialogElement} */ (byId('clear-ask'));
+  const unsent = store.list().filter(({ jobId, refusal }) => jobId === null && refusal === null).length;
+  const loss = unsent > 0 ? ` ${plural(unsent, 'message')} not sent yet will be dropped.` : '';
+  byId('clear-text').textContent = `Only this browser forgets. Jobs already sent go on at the server.${loss}`;
+  dialog.returnValue = 'no';
+  dialog.showModal();
+}
+
+function clearList() {
+  for (const entry of [...store.list()]) remove(entry.id);
+  notices.clear();
+  composer.focus();
+}
+
+function listenToPage() {
+  byId('clear').addEventListener('click', askToClear);
+  byId('clear-ask').addEventListener('close', () => {
+    if (byId('clear-ask').returnValue === 'yes') clearList();
+  });
+  for (const example of document.querySelectorAll('button.example')) {
+    const { message, type } = /** @type {HTMLElement} */ (example).dataset;
+    const text = message ?? example.querySelector('.example__text')?.textContent ?? '';
+    example.addEventListener('click', () => composer.fill(text, type ?? 'chat'));
+  }
+  window.addEventListener('storage', (event) => {
+    if (event.key === LIST_KEY || event.key === null) reconcile();
+  });
+  onWake(() => {
+    outbox.sendAll();
+    poller.wake();
+  });
+  setInterval(() => {
+    if (document.hidden) return;
+    list.tick();
+    notices.tick();
+  }, TICK_MS);
+}
+
+history.scrollRestoration = 'manual';
+api.listen(observe);
+listenToPage();
+followKeyboard();
+byId('dock').hidden = false;
+byId('empty').hidden = store.list().length > 0;
+reconcile();
+outbox.sendAll();
+warnWhenForgetful();
+if (store.list().length > 0) window.scrollTo(0, document.documentElement.scrollHeight);

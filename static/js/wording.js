@@ -1,0 +1,134 @@
+/** Wording: what the page says about a job, a wait or a refusal. The status names are the API's own. @module */
+
+import { between, duration, plural, ticking } from './format.js';
+
+/** @typedef {import('./types.js').Job} Job */
+
+/**
+ * How the job is doing, in a sentence or two.
+ * @param {Job} job
+ * @param {number} now by the server's clock
+ */
+export function progress(job, now) {
+  const last = job.attempts?.at(-1);
+  switch (job.status) {
+    case 'created':
+      return waited(job.createdAt, now) < 10_000 ? 'Waiting for a worker.' : 'Still waiting for a worker. It will be its turn.';
+    case 'processing':
+      return 'A worker has it and puts the prompt together.';
+    case 'analyzing':
+      return waited(last?.askedAt ?? job.updatedAt, now) < 20_000 ? 'The model is on it.' : 'The model is still on it.';
+    case 'retrying':
+      return `${setback(job)} ${nextTry(job, now)}`;
+    case 'completed':
+      return completed(job);
+    case 'failed':
+      return '';
+    case 'cancelled':
+      return 'Cancelled. There will be no answer.';
+    default:
+      return `The server says: ${job.status}.`;
+  }
+}
+
+/** @param {Job} job */
+function setback(job) {
+  if (job.failures > 0) return `That did not work: failure ${job.failures} of at most ${job.maxAttempts}.`;
+  return 'Put back for a moment; nothing is lost.';
+}
+
+/**
+ * @param {Job} job
+ * @param {number} now
+ */
+function nextTry(job, now) {
+  const left = Date.parse(job.nextAttemptAt ?? '') - now;
+  return left > 0 ? `Next try in ${ticking(left)}.` : 'Next try any moment.';
+}
+
+/** @param {Job} job */
+function completed(job) {
+  const took = duration(between(job.createdAt, job.attempts?.at(-1)?.finishedAt ?? job.updatedAt));
+  const tries = job.attempts?.length > 1 ? `, at the ${ordinal(job.attempts.length)} try` : '';
+  return took ? `Answered in ${took}${tries}.` : 'Answered.';
+}
+
+/** @param {number} n */
+function ordinal(n) {
+  const suffix = n % 100 > 10 && n % 100 < 14 ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
+  return `${n}${suffix}`;
+}
+
+/**
+ * @param {string} since
+ * @param {number} now
+ */
+function waited(since, now) {
+  return now - Date.parse(since);
+}
+
+/**
+ * What came in the way of a request.
+ * @param {import('./types.js').Trouble} trouble
+ */
+export function troubleText({ reason, status }) {
+  if (status === 429) return 'Too many requests at once.';
+  switch (reason) {
+    case 'offline':
+      return 'You are offline.';
+    case 'network':
+      return 'The server cannot be reached.';
+    case 'timeout':
+      return 'The server took too long to answer.';
+    case 'busy':
+      return 'The server is not ready.';
+    case 'garbled':
+      return 'Something other than Parley answered.';
+    default:
+      return `The server had a problem (${status}).`;
+  }
+}
+
+/**
+ * @param {number} retryAt in `Date.now()` terms
+ * @param {string} verb what happens then
+ */
+export function againIn(retryAt, verb) {
+  const left = retryAt - Date.now();
+  return left > 0 ? `${verb} in ${ticking(left)}.` : `${verb} now…`;
+}
+
+/**
+ * Why the server would not take a message: a heading and its reasons.
+ * @param {import('./types.js').Refusal} refusal
+ */
+export function refusalText({ status, problem }) {
+  const reasons = (problem.errors ?? []).map((error) => error.message ?? '').filter(Boolean);
+  const heading = status === 413 ? 'The message is too large for the server.' : 'The server did not take this message.';
+  const said = reasons.length > 0 ? reasons : [problem.detail ?? problem.title ?? ''].filter(Boolean);
+  return { heading, reasons: said, code: problem.code ?? String(status) };
+}
+
+/**
+ * One line for screen readers when a job's status has changed.
+ * @param {Job} job
+ * @param {string} name
+ */
+export function announcement(job, name) {
+  const said = {
+    completed: 'completed, the answer is there',
+    failed: `failed. ${job.error?.message ?? ''}`,
+    retrying: `retrying after failure ${job.failures} of ${job.maxAttempts}`,
+  };
+  return `${name}: ${said[/** @type {keyof typeof said} */ (job.status)] ?? job.status}`;
+}
+
+/**
+ * Who answered and what it took.
+ * @param {Job} job
+ */
+export function facts(job) {
+  const { model, usage } = job;
+  const tokens = usage ? `${plural(usage.totalTokens, 'token')}` : '';
+  return [model ?? '', tokens].filter(Boolean);
+}

@@ -1,0 +1,123 @@
+"""A browser, a stand-in server, and pages that are watched: a test fails for what its page did wrong unseen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+
+from .stand_in import StandIn
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# The last maps a name to this machine, for the one test that needs a page which is not a secure context.
+ARGUMENTS = (
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--host-resolver-rules=MAP parley.test 127.0.0.1",
+)
+
+LISTEN = """
+window.violations = [];
+document.addEventListener('securitypolicyviolation', (event) => {
+  window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`);
+});
+"""
+
+
+def find_browser() -> str | None:
+    """The path of a Chromium: `CHROMIUM` when set, else the first on the path."""
+    stated = os.environ.get("CHROMIUM")
+    return stated or next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of a worker; skipped, or failed under REQUIRE_BROWSER=1, when there is none."""
+    path = find_browser()
+    if path is None:
+        complaint = (
+            "no Chromium was found. On Debian and Ubuntu: apt-get install chromium. Elsewhere install Chrome or "
+            "Chromium, and if it is not on the path set CHROMIUM=/path/to/it"
+        )
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(f"REQUIRE_BROWSER=1, but {complaint}")
+        pytest.skip(complaint)
+    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    """A server of the test's own, on a port of its own."""
+    with StandIn() as server:
+        yield server
+
+
+@dataclass
+class Watch:
+    """What went wrong in the pages of one context, noted as it happened."""
+
+    own: tuple[str, ...]
+    faults: list[str] = field(default_factory=list)
+
+    def follow(self, page: Page) -> None:
+        """Note what this page does wrong from now on."""
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
+        page.on("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # The browser itself writes a line for every failed request, and here requests to the API fail on purpose.
+        on_purpose = message.text.startswith("Failed to load resource") and "/api/jobs" in message.location["url"]
+        if message.type in {"error", "warning"} and not on_purpose:
+            self.faults.append(f"console {message.type}: {message.text}")
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith((*self.own, "data:", "blob:")):
+            self.faults.append(f"a request left for {request.url}")
+
+
+OpenContext = Callable[..., BrowserContext]
+
+
+@pytest.fixture
+def open_context(browser: Browser, stand_in: StandIn) -> Iterator[OpenContext]:
+    """Make a browser context whose pages are watched; takes what `Browser.new_context` takes."""
+    contexts: list[BrowserContext] = []
+    watch = Watch(own=(stand_in.url, f"http://parley.test:{stand_in.port}"))
+
+    def make(**options: Any) -> BrowserContext:
+        options = {"viewport": {"width": 1440, "height": 900}, "base_url": stand_in.url, "locale": "en-GB"} | options
+        context = browser.new_context(**options)
+        context.add_init_script(LISTEN)
+        context.on("page", watch.follow)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        return context
+
+    yield make
+    for context in contexts:
+        for page in context.pages:
+            watch.faults += [f"CSP: {violation}" for violation in page.evaluate("window.violations ?? []")]
+        context.close()
+    assert watch.faults == []
+
+
+@pytest.fixture
+def page(open_context: OpenContext) -> Page:
+    """A page in a wide window, not opened yet."""
+    return open_context().new_page()
