@@ -18,8 +18,8 @@ task_acks_late = False
 # A job's result is a column. Nothing would ever read or expire a result key.
 task_ignore_result = True
 # One message at a time for each pool thread: a prefetched hint is one that another worker cannot take.
+# (worker_disable_prefetch, which sounds like the same, looks for a free thread once a second only: 20 jobs/s.)
 worker_prefetch_multiplier = 1
-worker_disable_prefetch = True
 # The dispatcher takes an announcement back when publishing fails; Celery retrying beside it would say it twice.
 task_publish_retry = False
 # The default gives up for good after 100 tries: ten minutes of outage would need a restart.
