@@ -56,6 +56,7 @@ class Job(Base):
         CheckConstraint("(lease_until IS NULL) = (leased_by IS NULL)", name="leased_by_iff_lease"),
         CheckConstraint("(status = 'completed') = (result IS NOT NULL)", name="result_iff_completed"),
         CheckConstraint("status != 'failed' OR error_code IS NOT NULL", name="failed_has_error"),
+        CheckConstraint("(error_code IS NULL) = (error_message IS NULL)", name="error_has_message"),
         CheckConstraint("failures BETWEEN 0 AND max_attempts", name="failures_in_range"),
         CheckConstraint("attempt >= 0 AND lost_count >= 0 AND max_attempts > 0", name="counters_in_range"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_in_range"),

@@ -46,7 +46,9 @@ def a_job(**columns: Any) -> str:
         "result": "Because of Rayleigh." if status is JobStatus.COMPLETED else None,
         "error_code": "provider_rejected" if status is JobStatus.FAILED else None,
     }
-    job = Job(**{**values, **columns})
+    values |= columns
+    values["error_message"] = "The model refused." if values["error_code"] else None
+    job = Job(**values)
     with Session.begin() as session:
         session.add(job)
         session.flush()

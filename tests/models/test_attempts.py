@@ -97,7 +97,7 @@ def test_a_retried_job_waits_as_long_as_told_and_a_released_one_not_at_all() -> 
     """The delay is counted from the database's clock."""
     retried, released = a_job(status=JobStatus.ANALYZING), a_job(status=JobStatus.PROCESSING)
 
-    end(retried, Outcome.RETRIED, error_code="x", delay_seconds=40.0)
+    end(retried, Outcome.RETRIED, error_code="x", error_message="y", delay_seconds=40.0)
     end(released, Outcome.RELEASED)
 
     job = the_job(retried)

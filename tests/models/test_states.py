@@ -111,7 +111,14 @@ def test_an_overtaken_attempt_changes_nothing_but_its_own_tokens(outcome: Outcom
     """A worker that lost its claim must not overwrite the winner's state; what its call cost is still written down."""
     job_id = a_job(status=ANALYZING, attempt=2)
     late = Ending(
-        job_id=job_id, attempt=1, outcome=outcome, text="late", error_code="x", prompt_tokens=7, completion_tokens=9
+        job_id=job_id,
+        attempt=1,
+        outcome=outcome,
+        text="late",
+        error_code="x",
+        error_message="y",
+        prompt_tokens=7,
+        completion_tokens=9,
     )
 
     with Session.begin() as session:
@@ -177,6 +184,7 @@ def test_the_attempt_number_never_goes_down() -> None:
         "status = 'processing'",
         "lease_until = now()",
         "status = 'failed', finished_at = now()",
+        "error_code = 'x'",
         "failures = 6",
         "failures = -1",
         "attempt = -1",
