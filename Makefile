@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types lock bench clean install-test
+.PHONY: help run test lint types lock bench chaos-full clean install-test
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## Install what is missing, start everything, stop at Ctrl-C (PORT=8001 make run)
 	@$(PYTHON) run.py
@@ -21,6 +21,9 @@ lint: install-test ## Check style and import contracts
 
 types: install-test ## Check types
 	@$(BIN)/mypy
+
+chaos-full: install-test ## Kill workers under a thousand jobs, three times, with the product's own times (10 min)
+	@PARLEY_CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0 -s
 
 bench: install-test ## Measure
 	@$(BIN)/python -m benchmarks

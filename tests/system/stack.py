@@ -85,9 +85,9 @@ class Stack:
         """The live processes of this kind."""
         return [process for kind, process in self._running if kind == name and process.poll() is None]
 
-    def kill(self, name: str) -> None:
-        """``kill -9`` every process of this kind, with its children."""
-        for process in self.of(name):
+    def kill(self, name: str, *, most: int | None = None) -> None:
+        """``kill -9`` every process of this kind, or the ``most`` oldest, with their children."""
+        for process in self.of(name)[:most]:
             programs.kill_group(process.pid)
             process.wait(10)
 
