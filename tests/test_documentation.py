@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import json
 import pathlib
 import re
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 import run
 from api.errors import CODE_OF, STATUS_OF
@@ -83,7 +84,8 @@ def rows(text: str) -> list[list[str]]:
         for line in text.splitlines()
         if line.startswith("|")
     ]
-    return [row for row, after in zip(table, [*table[1:], [""]], strict=True) if not _is_rule(row) and not _is_rule(after)]
+    heads = [row for row, below in itertools.pairwise(table) if _is_rule(below)]
+    return [row for row in table if not _is_rule(row) and row not in heads]
 
 
 def _is_rule(row: list[str]) -> bool:
@@ -107,10 +109,11 @@ def without_code(text: str) -> str:
 
 def blocks(language: str) -> list[Any]:
     """Every code block of a language, named by its page and number."""
+    block = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
     return [
-        pytest.param(block, id=f"{path.relative_to(ROOT)}-{number}")
+        pytest.param(text, id=f"{path.relative_to(ROOT)}-{number}")
         for path in PAGES
-        for number, block in enumerate(re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL))
+        for number, text in enumerate(block.findall(path.read_text()))
     ]
 
 
@@ -330,7 +333,8 @@ def test_every_make_target_that_is_named_exists() -> None:
     """Also those of the readme's first lines."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    named = {target for path in PAGES for target in re.findall(r"(?:^|`|\S=\S+ )make ([a-z-]+)", path.read_text())}
+    said = re.compile(r"(?:^|`|\S=\S+ )make ([a-z-]+)", re.MULTILINE)
+    named = {target for path in PAGES for target in said.findall(path.read_text())}
 
     assert {"run", "test"} <= named <= targets
 
@@ -372,7 +376,8 @@ def test_the_command_lines_of_the_deployment_guide_are_the_launchers() -> None:
     """In its table, and in the systemd units, where % is written %%."""
     text = page("how-to/deploy.md")
     table = {cells[0]: shlex.split(words_in(cells[1])[0]) for cells in rows(section(text, "What runs"))}
-    started = [shlex.split(line.replace("-%i", "").replace("%%", "%")) for line in re.findall(r"^ExecStart=\S+/(.+)$", text, re.MULTILINE)]
+    units = re.findall(r"^ExecStart=\S+/(.+)$", text, re.MULTILINE)
+    started = [shlex.split(line.replace("-%i", "").replace("%%", "%")) for line in units]
 
     expected = {name: as_module(command) for name, command in COMMANDS.items()} | {"migration": as_module(MIGRATION)}
     assert table == expected
@@ -400,7 +405,7 @@ def test_compose_restarts_everything_and_gives_it_time_to_stop() -> None:
     """A worker writes for up to 5 s after its grace."""
     services = {name: service for name, service in compose()["services"].items() if name != "migrate"}
     settings = [service["environment"] for service in services.values() if service["image"] == "parley"]
-    grace = Settings.__dataclass_fields__["stop_grace_seconds"].default
+    grace = Settings().stop_grace_seconds
 
     assert {service["restart"] for service in services.values()} == {"always"}
     assert all(set(environment) <= SETTINGS for environment in settings)
@@ -427,7 +432,9 @@ def test_the_image_installs_what_production_needs_and_nothing_else() -> None:
 
 def test_the_image_holds_the_product_and_nothing_else() -> None:
     """What is copied exists, passes .dockerignore, and is no tool of this machine."""
-    copied = [shlex.split(rest)[:-1] for word, rest in instructions() if word == "COPY" and not rest.startswith("--from")]
+    copied = [
+        shlex.split(rest)[:-1] for word, rest in instructions() if word == "COPY" and not rest.startswith("--from")
+    ]
     names = {name.rstrip("/") for sources in copied for name in sources}
     ignored, *allowed = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
 
@@ -454,7 +461,9 @@ def test_the_image_runs_the_api_unless_told_otherwise() -> None:
 @pytest.mark.parametrize("path", [*PAGES, *DEPLOYMENT], ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_tells_of_the_machine_it_was_written_on(path: pathlib.Path) -> None:
     """Paths and package mirrors of one machine are noise on every other."""
-    assert re.findall(r"(?<![\w.])/(?:work|root|home|Users)/|index-url|://[^\s)]*pypi|registry\.|\w\.io/", path.read_text()) == []
+    local = re.compile(r"(?<![\w.])/(?:work|root|home|Users)/|index-url|://[^\s)]*pypi|registry\.|\w\.io/")
+
+    assert local.findall(path.read_text()) == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/decisions").glob("0*.md")), ids=lambda path: path.stem)
