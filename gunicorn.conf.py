@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 import resource
-import sys
 
 from models import logs, settings
 
-try:
-    _settings = settings.current()
-except settings.SettingRefused as refused:
-    sys.exit(str(refused))
+_settings = settings.current_or_exit()
 
-bind = f"{_settings.host}:{_settings.port}"
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.api_workers
 # gevent: thousands of clients may wait at once, and a bare request costs 0.26 ms of CPU against 0.43 on threads.
 worker_class = "gevent"

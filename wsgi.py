@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 from api import waits
 from api.app import create_app
 from models import logs, settings
 
-try:
-    _settings = settings.current()
-except settings.SettingRefused as refused:
-    sys.exit(str(refused))
+_settings = settings.current_or_exit()
 logs.configure(process="api", level=_settings.log_level)
 waits.bound(_settings)
 stopping = waits.Stopping()

@@ -16,6 +16,7 @@ from api.operator import require_operator
 from api.schemas import DeadLetterDetailSchema, DeadLetterPageSchema, JobSchema, PageSchema
 from models import jobs, logs
 from models.base import Autocommit, Session
+from models.errors import DeadLetterNotFound
 from models.jobs import Job
 
 bp = Noun(
@@ -45,7 +46,7 @@ def list_dead_letters(page: dict[str, Any]) -> Response:
 def show_dead_letter(job_id: str) -> Response:
     """One dead letter, with the message that could not be answered."""
     with Autocommit() as session:
-        job = jobs.dead_letter(session, known_form(job_id))
+        job = jobs.dead_letter(session, _letter_id(job_id))
     return json_response({**_letter(job), "message": job.message})
 
 
@@ -55,12 +56,17 @@ def show_dead_letter(job_id: str) -> Response:
 @problems(bp, 401, 403, 404, 503)
 def redrive(job_id: str) -> Response:
     """Try it again from the start: failures at 0, a new deadline. Its attempts stay on record."""
+    known = _letter_id(job_id)
     with Session.begin() as session:
-        jobs.redrive(session, known_form(job_id))
-        job = jobs.shown(session, known_form(job_id))
+        jobs.redrive(session, known)
+        job = jobs.shown(session, known)
     current_app.extensions["parley"]["waker"].wake()
     log.info("job_redriven", job_id=job["id"])
     return json_response(as_wire(job))
+
+
+def _letter_id(job_id: str) -> str:
+    return known_form(job_id, refusal=DeadLetterNotFound)
 
 
 def _letter(job: Job) -> dict[str, Any]:

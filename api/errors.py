@@ -129,7 +129,8 @@ def add_to(app: Flask) -> None:
         return problem(
             503,
             code="database_unavailable",
-            detail="The database cannot be reached. Nothing was stored; try again.",
+            detail="The database does not answer, so what became of this request is open. Send it again; "
+            "with an Idempotency-Key that makes no second job.",
             headers={"Retry-After": str(RETRY_SECONDS)},
         )
 

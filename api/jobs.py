@@ -14,7 +14,7 @@ from api.openapi import Noun, problems
 from api.schemas import JobCreatedSchema, JobSchema, NewJobSchema
 from models import jobs, logs
 from models.base import Autocommit
-from models.errors import JobNotFound
+from models.errors import DeadLetterNotFound, JobNotFound
 from models.jobs import JobType
 from models.settings import Settings
 from models.states import FINISHED, WAITING
@@ -100,18 +100,18 @@ def show_job(job_id: str) -> Response:
     return response
 
 
-def known_form(job_id: str) -> str:
+def known_form(job_id: str, *, refusal: type[JobNotFound | DeadLetterNotFound] = JobNotFound) -> str:
     """The id in its one spelling.
 
     Raises:
-        JobNotFound: no job can have such an id, so nobody needs to look.
+        JobNotFound: or ``refusal``; nothing can have such an id, so nobody needs to look.
     """
     try:
         canonical = str(uuid.UUID(job_id))
     except ValueError:
-        raise JobNotFound from None
+        raise refusal from None
     if len(job_id) != UUID_LENGTH:  # braces, "urn:uuid:", missing hyphens
-        raise JobNotFound
+        raise refusal
     return canonical
 
 

@@ -119,7 +119,7 @@ class AttemptSchema(Schema):
 
 
 class JobSchema(Schema):
-    """A job. Autocommit it never consumes its result."""
+    """A job. Reading it never consumes its result."""
 
     job_id = fields.UUID(required=True)
     status = fields.Enum(JobStatus, by_value=True, required=True)

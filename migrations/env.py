@@ -26,7 +26,7 @@ def run() -> None:
     behind a long query, and everybody else behind it.
     """
     engine = create_engine(
-        settings.current().database_url,
+        settings.current_or_exit().database_url,
         poolclass=pool.NullPool,
         connect_args={"application_name": "parley migrations", "options": f"-c lock_timeout={LOCK_SECONDS * 1000}"},
     )

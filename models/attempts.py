@@ -160,7 +160,7 @@ _LOG_ENDING = """
     UPDATE attempts SET
         finished_at = COALESCE(attempts.finished_at, clock_timestamp()),
         outcome = COALESCE(attempts.outcome, :outcome),
-        error_code = COALESCE(attempts.error_code, given.error_code),
+        error_code = CASE WHEN attempts.outcome IS NULL THEN given.error_code ELSE attempts.error_code END,
         prompt_tokens = given.prompt_tokens, completion_tokens = given.completion_tokens
     FROM given LEFT JOIN moved USING (id)
     WHERE attempts.job_id = given.id AND attempts.attempt = given.attempt

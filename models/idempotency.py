@@ -39,10 +39,6 @@ class IdempotencyKey(Base):
     expires_at: Mapped[dt.datetime]
 
 
-def _hash(request: Mapping[str, object]) -> bytes:
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
-
-
 CLAIM = f"""
     INSERT INTO idempotency_keys (scope, key, request_hash, job_id, expires_at)
     VALUES (:owner, :key, :request_hash, CAST(:id AS uuid), clock_timestamp() + interval '{KEPT_HOURS} hours')

@@ -31,10 +31,10 @@ _RENEW = text("""
         ORDER BY jobs.id FOR UPDATE OF jobs
     )
     UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
-    FROM mine WHERE jobs.id = mine.id RETURNING jobs.id::text
+    FROM mine WHERE jobs.id = mine.id RETURNING jobs.id::text AS id, jobs.attempt
 """)
 _OWN = text("""
-    SELECT jobs.id::text FROM jobs
+    SELECT jobs.id::text AS id, jobs.attempt FROM jobs
     JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS given(id, attempt) USING (id)
     WHERE jobs.attempt = given.attempt AND jobs.leased_by = :worker
 """)
@@ -42,16 +42,15 @@ _OWN = text("""
 
 def own(
     session: Session, running: Sequence[tuple[str, int]], *, worker: str, renew_for: float | None = None
-) -> set[str]:
-    """The ids of those running jobs that still are this worker's; ``renew_for`` so many seconds, if given."""
+) -> set[tuple[str, int]]:
+    """Those of the running attempts that still are this worker's; ``renew_for`` so many seconds, if given."""
     parameters = {
         "ids": [job_id for job_id, _ in running],
         "attempts": [attempt for _, attempt in running],
         "worker": worker,
     }
-    if renew_for is None:
-        return set(session.scalars(_OWN, parameters))
-    return set(session.scalars(_RENEW, {**parameters, "seconds": renew_for}))
+    statement = _OWN if renew_for is None else _RENEW
+    return {(row.id, row.attempt) for row in session.execute(statement, {**parameters, "seconds": renew_for})}
 
 
 def grant_amnesty(session: Session, *, lease_seconds: float) -> bool:

@@ -42,6 +42,11 @@ def configure(*, process: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
 
 
+def about(**facts: object) -> None:
+    """Add these facts to every further line of this thread."""
+    structlog.contextvars.bind_contextvars(**facts)
+
+
 def logger() -> Any:
     """The logger; the event's name comes first, in ``snake_case``, facts as keywords."""
     return structlog.get_logger()

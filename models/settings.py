@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -83,7 +84,7 @@ class Settings:
         forms.whole(1, 100),
         default=10,
         example="10",
-        meaning="Database connections each process keeps; 5 more are opened in a rush.",
+        meaning="Connections in each of two pools a process: for transactions (5 more in a rush), for lone statements.",
     )
     db_connect_seconds: float = _knob(
         "DB_CONNECT_SECONDS",
@@ -294,3 +295,11 @@ def current() -> Settings:
     settings = from_environment(os.environ)
     _check_servers(settings)
     return settings
+
+
+def current_or_exit() -> Settings:
+    """`current`, for the door of a process: a refused setting ends it with the sentence and no trace."""
+    try:
+        return current()
+    except SettingRefused as refused:
+        sys.exit(str(refused))

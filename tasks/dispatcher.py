@@ -72,7 +72,7 @@ def keep(*, lease_seconds: float) -> None:
     """Put lost jobs back, fail those past their deadline. An amnesty comes first, if one is due, and ends the tick."""
     with Session.begin() as session:
         if leases.grant_amnesty(session, lease_seconds=lease_seconds):
-            log.warning("amnesty_granted", seconds=lease_seconds)
+            log.info("amnesty_granted", seconds=lease_seconds)
             return
     with Session.begin() as session:
         lost = leases.reap(session)
@@ -140,7 +140,7 @@ class Dispatcher:
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    ours = settings.current()
+    ours = settings.current_or_exit()
     logs.configure(process="dispatcher", level=ours.log_level)
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
     base.open_database(ours, name="dispatcher")

@@ -31,10 +31,10 @@ class Recorder:
     """One thread and its queue.
 
     Args:
-        on_done: told the job ids of each batch once there is nothing more to do for them.
+        on_done: told the ``(job id, attempt)`` of each batch once there is nothing more to do for them.
     """
 
-    def __init__(self, *, on_done: Callable[[Iterable[str]], None]) -> None:
+    def __init__(self, *, on_done: Callable[[Iterable[tuple[str, int]]], None]) -> None:
         self._queue: queue.SimpleQueue[Ending] = queue.SimpleQueue()
         self._on_done = on_done
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
@@ -49,7 +49,7 @@ class Recorder:
             while len(batch) < LARGEST_BATCH and not self._queue.empty():
                 batch.append(self._queue.get())
             self._write(batch)
-            self._on_done(ending.job_id for ending in batch)
+            self._on_done((ending.job_id, ending.attempt) for ending in batch)
 
     def _write(self, batch: list[Ending]) -> None:
         pause = FIRST_PAUSE_SECONDS

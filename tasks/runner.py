@@ -38,6 +38,10 @@ LOST, STOPPING = "lost", "stopping"
 log = logs.logger()
 
 
+Hint = tuple[str, int]
+"""A job's id and an attempt's number."""
+
+
 @dataclass(frozen=True)
 class Running:
     """A claimed job and its call to the model."""
@@ -61,7 +65,7 @@ class Runner:
         self.stopping = False
         self._free = settings.worker_slots
         self._changed = threading.Condition()
-        self._running: dict[str, Running] = {}
+        self._running: dict[Hint, Running] = {}
         self._alone = threading.Semaphore(ALONE_AT_ONCE)
         self._backoff = retry.Backoff(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
 
@@ -71,7 +75,7 @@ class Runner:
         with self._changed:
             return list(self._running.values())
 
-    def take(self, hints: Sequence[tuple[str, int]]) -> None:
+    def take(self, hints: Sequence[Hint]) -> None:
         """Claim and start these jobs as slots fall free.
 
         What has found no slot by the time the dispatcher announces it again is
@@ -104,7 +108,7 @@ class Runner:
         """From here on each claim holds a slot until `_done`; whatever happens, it must get there."""
         started = [self._running_of(claimed) for claimed in claims]
         with self._changed:
-            self._running.update({running.claimed.id: running for running in started})
+            self._running.update({_key(running.claimed): running for running in started})
         try:
             with Session.begin() as session:
                 ours = attempts.asked(session, claims, model=self.provider.model)
@@ -113,18 +117,24 @@ class Runner:
             for claimed in claims:
                 self.recorder.put(_released(claimed))
             return
+        self._done(_key(claimed) for claimed in claims if claimed.id not in ours)
         for running in started:
             if running.claimed.id in ours:
-                threading.Thread(
-                    target=self._run, args=[running], name=f"job {running.claimed.id}", daemon=True
-                ).start()
-        self._done(claimed.id for claimed in claims if claimed.id not in ours)
+                self._start_thread(running)
+
+    def _start_thread(self, running: Running) -> None:
+        try:
+            threading.Thread(target=self._run, args=[running], name=f"job {running.claimed.id}", daemon=True).start()
+        except RuntimeError:  # no more threads are to be had here
+            log.exception("thread_refused", job_id=running.claimed.id)
+            self.recorder.put(_released(running.claimed))
 
     def _running_of(self, claimed: Claimed) -> Running:
         left = max(0.0, claimed.seconds_left)
         return Running(claimed, Call(seconds=min(self.settings.llm_total_seconds, left)), time.monotonic() + left)
 
     def _run(self, running: Running) -> None:
+        logs.about(job_id=running.claimed.id, attempt=running.claimed.attempt)
         ending = None
         try:
             ending = self._ending(running)
@@ -132,7 +142,7 @@ class Runner:
             if ending is not None:
                 self.recorder.put(ending)
             else:  # A bug: the trace is in the log, the lease runs out, and the reaper gives the job its next attempt.
-                self._done([running.claimed.id])
+                self._done([_key(running.claimed)])
 
     def _ending(self, running: Running) -> Ending:
         try:
@@ -170,10 +180,10 @@ class Runner:
         )
         return _failed(claimed, error, decision)
 
-    def _done(self, job_ids: Iterable[str]) -> None:
+    def _done(self, attempts_done: Iterable[Hint]) -> None:
         with self._changed:
-            for job_id in job_ids:
-                self._running.pop(job_id).call.finish()
+            for key in attempts_done:
+                self._running.pop(key).call.finish()
                 self._free += 1
             self._changed.notify_all()
 
@@ -192,6 +202,11 @@ class Runner:
             running.call.abort(STOPPING)
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, timeout=WRITE_SECONDS)
+
+
+def _key(claimed: Claimed) -> Hint:
+    """By attempt, not by job alone: a lost attempt may still wait here when the next one is claimed."""
+    return claimed.id, claimed.attempt
 
 
 def _completed(claimed: Claimed, reply: Reply) -> Ending:

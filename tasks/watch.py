@@ -74,7 +74,7 @@ class Watch:
             return
         self._renewed_at = now if renew else self._renewed_at
         for one in running:
-            if one.claimed.id not in ours:
+            if (one.claimed.id, one.claimed.attempt) not in ours:
                 one.call.abort(LOST)
 
     def _beat(self, session: OrmSession) -> None:

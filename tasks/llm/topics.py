@@ -62,8 +62,7 @@ TOPICS = (
         r"(?:long-?)?poll(?:s|ed|ing)?|status(?:es)?|progress|websockets?",
         "GET /api/jobs/<jobId> tells how a job stands: `created`, `processing`, `analyzing`, perhaps `retrying`, "
         "and finally `completed`, `failed` or `cancelled`. `result` holds the reply once it is `completed`. Poll "
-        "after the seconds in Retry-After, or send `Prefer: wait=N`, and the answer comes as soon as something "
-        "changes.",
+        "after the seconds in Retry-After.",
     ),
     _topic(
         r"idempoten\w+|duplicat\w+|exactly[- ]once|at[- ]least[- ]once",

@@ -84,7 +84,7 @@ def test_a_job_shows_all_its_facts_while_it_waits(client: FlaskClient) -> None:
 
 
 def test_a_completed_job_shows_its_answer_and_reading_it_twice_gives_it_twice(client: FlaskClient) -> None:
-    """Autocommit never consumes a result."""
+    """Reading never consumes a result."""
     _, created, _ = post(client)
     claimed = claim(created["jobId"])
     assert claimed

@@ -159,7 +159,7 @@ def test_a_worker_renews_its_own_claims_and_learns_which_are_no_longer_its() -> 
         renewed = leases.own(session, running, worker="worker-1", renew_for=900)
 
     after = the_job(mine).lease_until
-    assert seen == renewed == {mine}
+    assert seen == renewed == {(mine, 1)}
     assert unchanged == before
     assert before is not None
     assert after is not None
