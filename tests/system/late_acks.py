@@ -12,10 +12,10 @@ import time
 
 from celery import Celery
 
-if os.environ["GUARDED"] == "1":
+if os.environ.get("GUARDED") == "1":
     import tasks.celery_app  # noqa: F401
 
-app = Celery("late_acks", broker=os.environ["REDIS_URL"])
+app = Celery("late_acks", broker=os.environ.get("REDIS_URL"))
 app.conf.update(
     task_acks_late=True,
     task_ignore_result=True,
