@@ -98,10 +98,11 @@ def _position(cursor: str | None) -> tuple[dt.datetime, str] | None:
         return None
     try:
         at, _, job_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-        position = dt.datetime.fromisoformat(at), str(uuid.UUID(job_id))
-    except ValueError:
+        moment = dt.datetime.fromisoformat(at)
+        position = moment.astimezone(dt.UTC), str(uuid.UUID(job_id))
+    except (ValueError, OverflowError):
         position = None
-    if position is None or position[0].tzinfo is None:
+    if position is None or moment.tzinfo is None:
         error = UnprocessableEntity("The query is not valid.")
         error.data = {"messages": {"query": {"cursor": ["invalid_cursor: Send nextCursor of the page before."]}}}  # type: ignore[attr-defined]
         raise error

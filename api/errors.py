@@ -5,12 +5,14 @@ Refusals come up from `models`; here, and only here, they get an HTTP status.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, g, json, request
+from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -117,6 +119,12 @@ def _detail(error: HTTPException, status: int) -> str | None:
 def add_to(app: Flask) -> None:
     """Register a handler for each kind of failure."""
 
+    @app.before_request
+    def refuse_large_body() -> None:
+        # Before any other refusal: only this one reads the body away, so that the answer can be heard.
+        if (request.content_length or 0) > app.config["MAX_CONTENT_LENGTH"]:
+            raise RequestEntityTooLarge
+
     @app.errorhandler(Refusal)
     def refused(refusal: Refusal) -> Response:
         return problem(STATUS_OF[type(refusal)], code=refusal.code, detail=refusal.detail)
@@ -138,7 +146,7 @@ def add_to(app: Flask) -> None:
     def too_large(_: RequestEntityTooLarge) -> Response:
         _discard_body()
         limit = app.config["MAX_CONTENT_LENGTH"] // 1024
-        return problem(413, detail=f"The body is larger than {limit} KiB.", headers={"Connection": "close"})
+        return problem(413, detail=f"The body is larger than {limit} KiB.")
 
     @app.errorhandler(Exception)
     def crashed(error: Exception) -> Response:
@@ -163,5 +171,9 @@ def _discard_body() -> None:
             connection.settimeout(DRAINED_SECONDS)
         while left > 0 and time.monotonic() < until and (chunk := stream.read(min(_CHUNK, left))):
             left -= len(chunk)
-    except OSError as error:
+        if connection is not None:
+            connection.settimeout(None)
+            if (request.content_length or 0) > DRAINED_BYTES or time.monotonic() >= until:
+                connection.shutdown(socket.SHUT_RD)  # nobody reads the rest
+    except (OSError, ParseException) as error:
         log.info("body_not_drained", request_id=g.get("request_id"), error=type(error).__name__)

@@ -17,7 +17,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Text, Uuid
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, stored_by_value
-from models.states import JobStatus, move
+from models.states import RUNNING, JobStatus, move
 
 
 class Outcome(enum.StrEnum):
@@ -131,23 +131,23 @@ class Ending:
 _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
     Outcome.COMPLETED: (
         JobStatus.COMPLETED,
-        """result = given.text, truncated = given.truncated, error_code = NULL, error_message = NULL,
+        """result = held.text, truncated = held.truncated, error_code = NULL, error_message = NULL,
            finished_at = clock_timestamp()""",
     ),
     Outcome.FAILED: (
         JobStatus.FAILED,
-        """failures = LEAST(jobs.failures + 1, jobs.max_attempts), error_code = given.error_code,
-           error_message = given.error_message, finished_at = clock_timestamp()""",
+        """failures = LEAST(jobs.failures + 1, jobs.max_attempts), error_code = held.error_code,
+           error_message = held.error_message, finished_at = clock_timestamp()""",
     ),
     Outcome.RETRIED: (
         JobStatus.RETRYING,
-        """failures = jobs.failures + 1, error_code = given.error_code, error_message = given.error_message,
-           next_attempt_at = clock_timestamp() + make_interval(secs => given.delay)""",
+        """failures = jobs.failures + 1, error_code = held.error_code, error_message = held.error_message,
+           next_attempt_at = clock_timestamp() + make_interval(secs => held.delay)""",
     ),
     Outcome.SNOOZED: (
         JobStatus.RETRYING,
-        """error_code = given.error_code, error_message = given.error_message,
-           next_attempt_at = clock_timestamp() + make_interval(secs => given.delay)""",
+        """error_code = held.error_code, error_message = held.error_message,
+           next_attempt_at = clock_timestamp() + make_interval(secs => held.delay)""",
     ),
     Outcome.RELEASED: (JobStatus.RETRYING, "next_attempt_at = clock_timestamp()"),
 }
@@ -179,6 +179,7 @@ def record(session: Session, endings: Sequence[Ending]) -> set[str]:
             session,
             [_row(ending) for ending in endings if ending.outcome is outcome],
             to=status,
+            leaving=RUNNING,
             changes=changes + _LET_GO,
             log=_LOG_ENDING,
             returning="id::text AS id",

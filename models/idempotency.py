@@ -57,13 +57,15 @@ def hash_of(request: Mapping[str, object]) -> bytes:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
 
 
-def job_of(session: Session, *, scope: str, key: str, request_hash: bytes) -> str:
-    """The job that a taken key made.
+def job_of(session: Session, *, scope: str, key: str, request_hash: bytes) -> str | None:
+    """The job that a taken key made; None if the key has expired and gone since.
 
     Raises:
         IdempotencyKeyReused: it made it from another request.
     """
-    found = session.execute(_FIND, {"scope": scope, "key": key}).one()
+    found = session.execute(_FIND, {"scope": scope, "key": key}).one_or_none()
+    if found is None:
+        return None
     if bytes(found.request_hash) != request_hash:
         raise IdempotencyKeyReused
     return str(found.job_id)

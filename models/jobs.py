@@ -169,9 +169,11 @@ def create_once(session: Session, new_job: NewJob, *, key: str) -> tuple[str, bo
     """
     row = new_job.row()
     request_hash = idempotency.hash_of({"type": new_job.type, "message": new_job.message})
-    if session.execute(_CREATE_ONCE, {**row, "key": key, "request_hash": request_hash}).scalar():
-        return str(row["id"]), True
-    return idempotency.job_of(session, scope=new_job.owner, key=key, request_hash=request_hash), False
+    while not session.execute(_CREATE_ONCE, {**row, "key": key, "request_hash": request_hash}).scalar():
+        made = idempotency.job_of(session, scope=new_job.owner, key=key, request_hash=request_hash)
+        if made is not None:
+            return made, False
+    return str(row["id"]), True
 
 
 # PostgreSQL's own JSON times drop zeros at the end, so they would not sort as strings. Sessions are in UTC.

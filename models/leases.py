@@ -101,6 +101,7 @@ def expire(session: Session) -> list[str]:
         session,
         [dict(row) for row in session.execute(_EXPIRED).mappings()],
         to=JobStatus.FAILED,
+        leaving=WAITING,
         changes="""finished_at = clock_timestamp(), announced_at = NULL, error_code = 'deadline_exceeded',
                    error_message = 'The job was not finished before its deadline.'
                        || COALESCE(' Its last attempt ended with ' || jobs.error_code || '.', '')""",

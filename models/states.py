@@ -75,6 +75,8 @@ _TYPES = {
     "completion_tokens": "int",
 }
 
+# Only what was `held` is written: a batch may hold endings of two attempts of one
+# job, and just one of them is the present one.
 # `held` locks in id order, so that two bundles that share jobs cannot deadlock,
 # and judges the newest version of each row, so that who waited for the lock
 # sees what the winner made of it.
@@ -82,12 +84,12 @@ _MOVE = """
 WITH given AS (
     SELECT * FROM unnest({arrays}) AS given({names})
 ), held AS MATERIALIZED (
-    SELECT jobs.id FROM jobs JOIN given USING (id)
+    SELECT given.* FROM jobs JOIN given USING (id)
     WHERE jobs.attempt = COALESCE(given.attempt, jobs.attempt) AND jobs.status = ANY(CAST(:sources AS text[]))
     ORDER BY jobs.id FOR UPDATE OF jobs
 ), moved AS (
     UPDATE jobs SET status = :target, updated_at = clock_timestamp(), {changes}
-    FROM given JOIN held USING (id) WHERE jobs.id = given.id
+    FROM held WHERE jobs.id = held.id
     RETURNING jobs.*
 ), logged AS (
     {log}
@@ -101,6 +103,7 @@ def move(  # noqa: PLR0913
     rows: Sequence[Mapping[str, Any]],
     *,
     to: JobStatus,
+    leaving: frozenset[JobStatus] | None = None,
     changes: str,
     log: str,
     returning: str = "id",
@@ -110,7 +113,10 @@ def move(  # noqa: PLR0913
 
     Args:
         rows: ``id`` and ``attempt`` of each job (``attempt`` None: whichever it is), and more columns for
-            ``changes`` and ``log``, which know them as ``given.<column>``. All rows have the same columns.
+            ``changes`` (which knows them as ``held.<column>``) and ``log`` (``given.<column>``). All rows have
+            the same columns.
+        leaving: those of the states it may come from that this verb is for; all of them, if not given. A worker ends
+            only what runs, although a waiting job may fail too, by its deadline.
         changes: what else the UPDATE sets, as SQL.
         log: the statement that notes it in ``attempts``, as SQL over ``moved`` (and ``given``).
         returning: columns of the jobs that did move.
@@ -120,7 +126,7 @@ def move(  # noqa: PLR0913
     columns = tuple(rows[0])
     statement = _move_statement(columns, changes, log, returning)
     arrays = {column: [row[column] for row in rows] for column in columns}
-    sources = [state.value for state, targets in MAY_BECOME.items() if to in targets]
+    sources = [state.value for state in leaving or MAY_BECOME if to in MAY_BECOME[state]]
     return session.execute(statement, {**arrays, **parameters, "sources": sources, "target": to.value}).mappings().all()
 
 

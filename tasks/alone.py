@@ -38,7 +38,10 @@ def reply(prompt: Prompt, call: Call) -> Reply:
     with ours:
         with theirs:
             # Its standard output stays ours: whatever a library prints there must not be taken for the answer.
-            child = subprocess.Popen([sys.executable, "-m", "tasks.alone"], stdin=theirs.fileno())
+            # A session of its own: a signal to the worker's group must not look like death by poison.
+            child = subprocess.Popen(
+                [sys.executable, "-m", "tasks.alone"], stdin=theirs.fileno(), start_new_session=True
+            )
         try:
             answer = _converse(ours, prompt, call)
         finally:

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import announcements, base, heartbeats, idempotency, leases, logs, settings, waiting
-from models.base import Session
+from models.base import Session, is_outage
 from models.jobs import QueueClass
 from models.settings import Settings
 from tasks import replies
@@ -132,8 +132,12 @@ class Dispatcher:
             try:
                 tick()
                 pause = POLL_SECONDS
-            except SQLAlchemyError as error:
-                log.warning("tick_waits", loop=tick.__name__, error=type(error).__name__, pause_seconds=pause)
+            except Exception as error:
+                # Whatever it was: a loop that ends would leave its half of the work undone, unnoticed.
+                if isinstance(error, SQLAlchemyError) and is_outage(error):
+                    log.warning("tick_waits", loop=tick.__name__, error=type(error).__name__, pause_seconds=pause)
+                else:
+                    log.exception("tick_failed", loop=tick.__name__)
                 self._stopping.wait(pause)
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
 

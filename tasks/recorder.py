@@ -22,6 +22,8 @@ from models.attempts import Ending
 from models.base import Session, is_outage
 
 LARGEST_BATCH = 500
+LARGEST_CHARACTERS = 4_000_000
+"""Of replies in one batch: what PostgreSQL takes well within its statement limit."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 log = logs.logger()
@@ -46,8 +48,10 @@ class Recorder:
     def _run(self) -> None:
         while True:
             batch = [self._queue.get()]
-            while len(batch) < LARGEST_BATCH and not self._queue.empty():
+            room = LARGEST_CHARACTERS - len(batch[0].text or "")
+            while len(batch) < LARGEST_BATCH and room > 0 and not self._queue.empty():
                 batch.append(self._queue.get())
+                room -= len(batch[-1].text or "")
             self._write(batch)
             self._on_done((ending.job_id, ending.attempt) for ending in batch)
 
@@ -56,9 +60,9 @@ class Recorder:
         while True:
             try:
                 return self._write_once(batch)
-            except SQLAlchemyError as error:
-                if not is_outage(error):
-                    return self._write_one_by_one(batch)
+            except Exception as error:  # noqa: BLE001  whatever it is, this thread is the only one that writes
+                if not (isinstance(error, SQLAlchemyError) and is_outage(error)):
+                    return self._write_apart(batch, error)
                 log.warning("recording_waits", jobs=len(batch), error=type(error).__name__, pause_seconds=pause)
             time.sleep(pause)
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
@@ -76,10 +80,10 @@ class Recorder:
                 error_code=ending.error_code,
             )
 
-    def _write_one_by_one(self, batch: list[Ending]) -> None:
-        """One row that PostgreSQL refuses must not take the others with it; its own job is left to its lease."""
+    def _write_apart(self, batch: list[Ending], error: Exception) -> None:
+        """One row that cannot be written must not take the others with it; its own job is left to its lease."""
+        if len(batch) == 1:
+            log.error("recording_failed", job_id=batch[0].job_id, attempt=batch[0].attempt, exc_info=error)
+            return
         for ending in batch:
-            try:
-                self._write_once([ending])
-            except SQLAlchemyError:
-                log.exception("recording_failed", job_id=ending.job_id, attempt=ending.attempt)
+            self._write([ending])

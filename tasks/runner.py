@@ -18,8 +18,6 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from models import attempts, logs
 from models.attempts import Claimed, Ending, Outcome
 from models.base import Session
@@ -109,18 +107,25 @@ class Runner:
         started = [self._running_of(claimed) for claimed in claims]
         with self._changed:
             self._running.update({_key(running.claimed): running for running in started})
+            too_late = self.stopping
+        if too_late:
+            self._release_all(claims)
+            return
         try:
             with Session.begin() as session:
                 ours = attempts.asked(session, claims, model=self.provider.model)
-        except SQLAlchemyError:
+        except Exception:
             log.exception("asking_failed", jobs=len(claims))
-            for claimed in claims:
-                self.recorder.put(_released(claimed))
+            self._release_all(claims)
             return
         self._done(_key(claimed) for claimed in claims if claimed.id not in ours)
         for running in started:
             if running.claimed.id in ours:
                 self._start_thread(running)
+
+    def _release_all(self, claims: Sequence[Claimed]) -> None:
+        for claimed in claims:
+            self.recorder.put(_released(claimed))
 
     def _start_thread(self, running: Running) -> None:
         try:
@@ -196,12 +201,16 @@ class Runner:
         with self._changed:
             self.stopping = True
             self._changed.notify_all()
-            if self._changed.wait_for(lambda: not self._running, timeout=grace_seconds):
+            if self._changed.wait_for(self._is_idle, timeout=grace_seconds):
                 return True
         for running in self.running:
             running.call.abort(STOPPING)
         with self._changed:
-            return self._changed.wait_for(lambda: not self._running, timeout=WRITE_SECONDS)
+            return self._changed.wait_for(self._is_idle, timeout=WRITE_SECONDS)
+
+    def _is_idle(self) -> bool:
+        """By slots: a claim that is being made has taken its slots, but runs nothing yet."""
+        return self._free == self.settings.worker_slots
 
 
 def _key(claimed: Claimed) -> Hint:

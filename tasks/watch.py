@@ -27,6 +27,8 @@ from tasks.runner import LOST, Runner
 
 DEADLINE_TICK_SECONDS = 0.2
 TICK_SECONDS = 1.0
+STUCK_SECONDS = 30.0
+"""A call should have been broken at its job's deadline; after so long it does not react."""
 RENEWALS_PER_LEASE = 3.75
 """15 s leases are renewed every 4 s: three renewals may fail before a lease is lost."""
 
@@ -59,7 +61,8 @@ class Watch:
         """Beat, renew what is due, and break calls whose job is no longer ours."""
         now = time.monotonic()
         renew = now - self._renewed_at >= self._lease_seconds / RENEWALS_PER_LEASE
-        running = self._runner.running
+        # One that is stuck long past its deadline is not renewed: the reaper takes it, and its deadline ends it.
+        running = [one for one in self._runner.running if now < one.past_deadline_at + STUCK_SECONDS]
         try:
             with Session.begin() as session:
                 self._beat(session)

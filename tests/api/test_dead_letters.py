@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 
 import pytest
@@ -12,6 +13,10 @@ from models.states import JobStatus
 from tests.factories import a_job, now, the_job
 
 Headers = dict[str, str]
+# A time zone that Python knows and PostgreSQL does not.
+FAR_AWAY = (
+    "cursor=" + base64.urlsafe_b64encode(b"0001-01-01T00:00:00+23:59 46bedf00-6eee-4cd8-a948-ccd3065cdc9a").decode()
+)
 
 
 def dead(**columns: object) -> str:
@@ -84,7 +89,7 @@ def test_pages_cover_every_letter_once_even_where_times_are_equal(client: FlaskC
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "limit=1.5", "cursor=nonsense", "cursor=%00", "colour=1"]
+    "query", ["limit=0", "limit=101", "limit=x", "limit=1.5", "cursor=nonsense", "cursor=%00", FAR_AWAY, "colour=1"]
 )
 def test_a_bad_query_is_refused(client: FlaskClient, operator: Headers, query: str) -> None:
     """With a pointer at the parameter."""

@@ -111,6 +111,6 @@ def report(chaos: Stack, kills: dict[int, float], *, lost: int, unexpected: int)
     print(  # noqa: T201
         f"\naccepted {JOBS}, lost {lost}, unexpected {unexpected}, workers killed {len(kills)}, "
         f"attempts {attempts}, lost {len(rows)} of them ({len(rows) - len(recoveries)} without a kill), "
-        f"recovery p50 {statistics.median(recoveries):.1f} s, "
-        f"max {max(recoveries):.1f} s"
+        f"recovery p50 {statistics.median(recoveries or [0]):.1f} s, "
+        f"max {max(recoveries, default=0):.1f} s"
     )

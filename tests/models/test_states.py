@@ -78,13 +78,22 @@ def _redrive(job_id: str, _: int) -> object:
     return True
 
 
+def _fail(job_id: str, attempt: int) -> object:
+    """By its worker or, while it waits, by its deadline."""
+    if ended := _end(Outcome.FAILED)(job_id, attempt):
+        return ended
+    change(job_id, deadline_at=text("now() - interval '1 second'"))
+    with Session.begin() as session:
+        return leases.expire(session)
+
+
 VERBS: dict[JobStatus, Callable[[str, int], object]] = {
     CREATED: _redrive,
     PROCESSING: _claim,
     ANALYZING: _ask,
     RETRYING: _end(Outcome.RETRIED),
     COMPLETED: _end(Outcome.COMPLETED),
-    FAILED: _end(Outcome.FAILED),
+    FAILED: _fail,
     CANCELLED: _cancel,
 }
 
@@ -129,6 +138,37 @@ def test_an_overtaken_attempt_changes_nothing_but_its_own_tokens(outcome: Outcom
     assert (job.status, job.result, job.failures, job.attempt) == (ANALYZING, None, 0, 2)
     assert the_attempt(job_id, 1).prompt_tokens == 7
     assert the_attempt(job_id, 2).prompt_tokens is None
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_of_two_endings_of_one_job_in_a_batch_the_present_attempt_counts(order: tuple[int, int]) -> None:
+    """A worker can hold both: its lost attempt returns while the next one, also its own, has just ended."""
+    job_id = a_job(status=ANALYZING, attempt=2)
+    endings = [
+        Ending(job_id=job_id, attempt=number, outcome=Outcome.COMPLETED, text=f"of attempt {number}")
+        for number in order
+    ]
+
+    with Session.begin() as session:
+        attempts.record(session, endings)
+
+    assert the_job(job_id).result == "of attempt 2"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.RETRIED, Outcome.COMPLETED, Outcome.RELEASED])
+@pytest.mark.parametrize("redriven", [False, True])
+def test_a_lost_attempt_that_returns_before_the_next_claim_changes_nothing(outcome: Outcome, redriven: bool) -> None:
+    """Reaping and redriving keep the attempt's number; what ends an attempt is its state too."""
+    job_id = a_job(status=FAILED if redriven else RETRYING, attempt=1)
+    if redriven:
+        _redrive(job_id, 0)
+    late = Ending(job_id=job_id, attempt=1, outcome=outcome, text="late", error_code="x", error_message="y")
+
+    with Session.begin() as session:
+        assert attempts.record(session, [late]) == set()
+
+    job = the_job(job_id)
+    assert (job.status, job.failures, job.result) == (CREATED if redriven else RETRYING, 0, None)
 
 
 def test_one_statement_moves_many_jobs_and_leaves_the_overtaken_out() -> None:

@@ -25,6 +25,35 @@ def test_the_job_of_a_killed_worker_is_finished_by_another(stack: Stack) -> None
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["lost", "completed"]
 
 
+def test_a_frozen_worker_that_wakes_up_late_changes_nothing(stack: Stack) -> None:
+    """Its lease ran out and another answered; its own answer is fenced off, what it cost is not forgotten."""
+    stack.start("worker")
+    eventually(
+        lambda: (
+            len(stack.sql("SELECT 1 FROM heartbeats WHERE kind = 'worker' AND seen_at > now() - interval '2 s'")) == 2
+        )
+    )
+    job_id = stack.create("[[latency-ms=1200]] Zombie")
+    eventually(lambda: stack.job(job_id)["status"] == "analyzing")
+    [row] = stack.sql("SELECT split_part(leased_by, ':', 2)::int AS pid FROM jobs WHERE id = %s", job_id)
+    frozen = psutil.Process(row["pid"])
+    frozen.suspend()
+    try:
+        answered = stack.finished(job_id)
+    finally:
+        frozen.resume()
+
+    eventually(
+        lambda: stack.sql("SELECT 1 FROM attempts WHERE job_id = %s AND attempt = 1 AND prompt_tokens > 0", job_id)
+    )
+    job = stack.job(job_id)
+
+    assert [attempt["outcome"] for attempt in job["attempts"]] == ["lost", "completed"]
+    assert (job["attempt"], job["updatedAt"]) == (2, answered["updatedAt"])
+    stack.terminate("worker")
+    stack.start("worker")
+
+
 def test_a_worker_that_stops_gives_its_jobs_back_at_once(stack: Stack) -> None:
     """Nothing waits for a lease, and nothing counts as lost or failed."""
     job_id = stack.create("[[latency-ms=4000]] Patience")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -169,6 +172,27 @@ def test_fifty_posts_at_once_with_one_key_are_one_job_and_one_call(stack: Stack,
     assert len(rows) == 1
     stack.finished(rows[0]["id"])
     assert llm.stats()["per_message"][message] == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b'15\r\n{"message": "chunks"}\r\n0\r\n\r\n', 201, None),
+        (b'15\r\n{"message": "chunks"}\r\n61a80\r\n' + b" " * 400_000 + b"\r\n0\r\n\r\n", 413, "body_too_large"),
+        (b"zz\r\n", 400, "malformed_body"),
+        (b"-5\r\nhello\r\n0\r\n\r\n", 400, "malformed_body"),
+    ],
+)
+def test_a_body_in_chunks_is_read_by_the_same_rules(stack: Stack, sent: bytes, status: int, code: str | None) -> None:
+    """Its length is known only at its end; the limit holds all the same, and broken framing is no crash."""
+    head = b"POST /api/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=10) as connection:
+        connection.sendall(head + sent)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        body = json.loads(response.read())
+
+    assert (response.status, body.get("code")) == (status, code)
 
 
 def test_a_body_of_twenty_megabytes_is_answered_and_not_reset(stack: Stack) -> None:

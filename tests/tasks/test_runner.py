@@ -1,0 +1,106 @@
+"""Slots, and what is given back when a worker stops."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import pytest
+
+from models.settings import Settings
+from models.states import JobStatus
+from tasks.llm.base import Call, Prompt, Reply
+from tasks.runner import Runner
+from tests.factories import create, the_job
+from tests.system.stack import eventually
+
+
+class Slow:
+    """A model that answers when told to, or never."""
+
+    name = model = "slow"
+
+    def __init__(self) -> None:
+        self.asked = threading.Semaphore(0)
+        self.answer = threading.Event()
+
+    def reply(self, prompt: Prompt, call: Call) -> Reply:
+        """Wait to be let go, or to be broken off."""
+        self.asked.release()
+        while not self.answer.wait(0.02):
+            if failure := call.failure():
+                raise failure
+        return Reply(text=prompt.message, model=self.model, usage=None)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def model() -> Slow:
+    """The model of one test."""
+    return Slow()
+
+
+@pytest.fixture
+def runner(db: Settings, model: Slow) -> Runner:
+    """A worker with three slots."""
+    return Runner(dataclasses.replace(db, worker_slots=3), model, name="w")
+
+
+def test_no_more_jobs_run_than_there_are_slots(runner: Runner, model: Slow) -> None:
+    """The rest is claimed as slots fall free."""
+    ids = [create() for _ in range(5)]
+    taking = threading.Thread(target=runner.take, args=[[(job_id, 0) for job_id in ids]])
+
+    taking.start()
+    for _ in range(3):
+        assert model.asked.acquire(timeout=10)
+    during = [the_job(job_id).status for job_id in ids]
+    model.answer.set()
+    taking.join(10)
+
+    assert sorted(during) == ["analyzing"] * 3 + ["created"] * 2
+    eventually(lambda: {the_job(job_id).status for job_id in ids} == {JobStatus.COMPLETED})
+    eventually(lambda: not runner.running)
+
+
+def test_a_stopping_worker_breaks_what_does_not_end_and_gives_it_back(runner: Runner, model: Slow) -> None:
+    """Nothing is left to a lease, and nothing more is claimed."""
+    running, waiting = create(), create()
+    runner.take([(running, 0)])
+    assert model.asked.acquire(timeout=10)
+
+    written = runner.stop(grace_seconds=0.1)
+    runner.take([(waiting, 0)])
+
+    assert written
+    assert (the_job(running).status, the_job(running).failures) == (JobStatus.RETRYING, 0)
+    assert the_job(waiting).status is JobStatus.CREATED
+
+
+def test_a_claim_that_is_being_made_while_the_worker_stops_is_given_back(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has taken its slots, so the stop waits for it."""
+    job_id = create()
+    in_claim, go_on = threading.Event(), threading.Event()
+    start = runner._start
+
+    def hold(claims: object) -> None:
+        in_claim.set()
+        assert go_on.wait(10)
+        start(claims)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runner, "_start", hold)
+    threading.Thread(target=runner.take, args=[[(job_id, 0)]]).start()
+    assert in_claim.wait(10)
+    stopping = threading.Thread(target=runner.stop, kwargs={"grace_seconds": 10})
+
+    stopping.start()
+    eventually(lambda: runner.stopping)
+    go_on.set()
+    stopping.join(10)
+
+    assert not stopping.is_alive()
+    assert (the_job(job_id).status, the_job(job_id).lost_count) == (JobStatus.RETRYING, 0)
