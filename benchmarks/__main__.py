@@ -24,7 +24,7 @@ Measurement = Callable[[Product, Sheet], None]
 
 def measurements(*, quick: bool) -> Mapping[str, Measurement]:
     """By name, in the order in which a round runs them: the worker is stopped once, in the middle."""
-    many, jobs_0, jobs_1000 = (800, 500, 750) if quick else (3000, 2000, 1500)
+    many, jobs_0, jobs_1000 = (800, 500, 1500) if quick else (3000, 2000, 1500)
     return {
         "idle": lambda product, sheet: work.idle(product, sheet, seconds=2 if quick else 4),
         "pickup": lambda product, sheet: work.pick_up(product, sheet, jobs=40),
@@ -69,7 +69,9 @@ def _introduce(product: Product, *, rounds: int) -> None:
     load, _, _ = os.getloadavg()
     print(f"{machine.described()}, {product.versions()}")
     print(f"a durable write takes {machine.sync_milliseconds(product.folder):.2f} ms here; load average {load:.1f}")
-    print(f"{rounds} round(s); the median of each figure, and the greatest number of cores that were busy with others")
+    print(
+        f"{rounds} round(s): medians; at most so many cores were busy with others; a fixed loop took so many ms of CPU"
+    )
 
 
 def _round(product: Product, sheet: Sheet, chosen: Mapping[str, Measurement], *, number: int) -> list[str]:

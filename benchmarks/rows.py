@@ -34,7 +34,7 @@ def _through(key: str, label: str, *, budget: float | None, ideal: float | None)
     return [
         Row(key=f"{key}.rate", label=f"{label}: answered", unit="jobs/s", budget=budget, at_least=True, floor=ideal),
         Row(key=f"{key}.create", label=f"{label}: created meanwhile", unit="jobs/s"),
-        Row(key=f"{key}.peak", label=f"{label}: calls at once", unit="", floor=SLOTS if ideal else None),
+        *([Row(key=f"{key}.peak", label=f"{label}: calls at once", unit="calls", floor=SLOTS)] if ideal else []),
         Row(key=f"{key}.cpu", label=f"{label}: a job, all servers", unit=CPU_UNIT),
         *(Row(key=f"{key}.{name}.cpu", label=f"{label}: a job, {name}", unit=CPU_UNIT) for name in PROCESSES),
     ]

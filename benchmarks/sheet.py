@@ -33,17 +33,17 @@ class Sheet:
     """Figures by row, one for each round."""
 
     values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    outside: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    spent: dict[str, list[Spent]] = field(default_factory=lambda: defaultdict(list))
 
     def note(self, key: str, value: float, *, spent: Spent) -> None:
-        """Add this round's figure and how busy others were meanwhile."""
+        """Add this round's figure and what the machine was like meanwhile."""
         self.values[key].append(float(value))
-        self.outside[key].append(spent.outside_cores)
+        self.spent[key].append(spent)
 
     def lines(self, rows: Sequence[Row]) -> list[str]:
         """The table; rows that were not measured are left out."""
         table: list[tuple[str, ...]] = [
-            ("", "median", "lowest-highest", "unit", "floor", "budget", "", "outside cores")
+            ("", "median", "lowest-highest", "unit", "floor", "budget", "", "outside cores", "loop ms")
         ]
         table += [self._cells(row) for row in rows if row.key in self.values]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -68,7 +68,8 @@ class Sheet:
             self._floor(row),
             budget,
             verdict,
-            _short(max(self.outside[row.key])),
+            _short(max(spent.outside_cores for spent in self.spent[row.key])),
+            _short(statistics.median(spent.loop_ms for spent in self.spent[row.key])),
         )
 
     def _floor(self, row: Row) -> str:

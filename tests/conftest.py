@@ -25,7 +25,9 @@ import local.postgres
 import local.valkey
 from models import base, settings, waiting
 from models.settings import Settings
+from tests.browsers import browser
 
+__all__ = ["ROOT", "Servers", "browser"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEMPLATE = "parley_template"
 _DATABASE, _REDIS = "PARLEY_TEST_DATABASE_URL", "PARLEY_TEST_REDIS_URL"

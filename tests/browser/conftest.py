@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from .stand_in import StandIn
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-# The last maps a name to this machine, for the one test that needs a page which is not a secure context.
-ARGUMENTS = (
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--host-resolver-rules=MAP parley.test 127.0.0.1",
-)
 
 LISTEN = """
 window.violations = [];
@@ -33,31 +17,6 @@ document.addEventListener('securitypolicyviolation', (event) => {
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`);
 });
 """
-
-
-def find_browser() -> str | None:
-    """The path of a Chromium: `CHROMIUM` when set, else the first on the path."""
-    stated = os.environ.get("CHROMIUM")
-    return stated or next((path for path in map(shutil.which, NAMES) if path), None)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of a worker; skipped, or failed under REQUIRE_BROWSER=1, when there is none."""
-    path = find_browser()
-    if path is None:
-        complaint = (
-            "no Chromium was found. On Debian and Ubuntu: apt-get install chromium. Elsewhere install Chrome or "
-            "Chromium, and if it is not on the path set CHROMIUM=/path/to/it"
-        )
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail(f"REQUIRE_BROWSER=1, but {complaint}")
-        pytest.skip(complaint)
-    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

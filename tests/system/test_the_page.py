@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import browser  # noqa: F401
 from tests.browser.steps import send
 from tests.system.stack import Stack
 
@@ -17,7 +16,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("width", [360, 1440])
-def test_a_message_is_answered_on_the_page_and_kept_over_a_reload(stack: Stack, browser: Browser, width: int) -> None:  # noqa: F811
+def test_a_message_is_answered_on_the_page_and_kept_over_a_reload(stack: Stack, browser: Browser, width: int) -> None:
     """Typed, sent, drawn, answered; after a reload it is still there; nothing was blocked or complained about."""
     page = browser.new_page(viewport={"width": width, "height": 800})
     complaints: list[str] = []
@@ -40,7 +39,7 @@ def test_a_message_is_answered_on_the_page_and_kept_over_a_reload(stack: Stack, 
     page.close()
 
 
-def test_the_api_reference_renders_under_the_policy(stack: Stack, browser: Browser) -> None:  # noqa: F811
+def test_the_api_reference_renders_under_the_policy(stack: Stack, browser: Browser) -> None:
     """Swagger UI from vendored files; nothing is asked of another host."""
     page = browser.new_page()
     complaints: list[str] = []
