@@ -36,7 +36,7 @@ _KEY_PARAMETER = {
 
 
 @bp.route("", methods=["POST"], parameters=[_KEY_PARAMETER])
-@bp.arguments(NewJobSchema)
+@bp.arguments(NewJobSchema())  # of a class webargs would make a new one for each request
 @bp.response(201, JobCreatedSchema, headers={"Location": _HEADER, "Retry-After": _HEADER})
 @bp.alt_response(
     200, schema=JobCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": _HEADER}

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg2
 
 from models import logs
+from models.announcements import WAKE_CHANNEL
 from models.settings import Settings
 
-CHANNEL = "parley_jobs"
 PAUSE_SECONDS = 1.0
 """After a failure; the dispatcher polls meanwhile."""
 
@@ -30,7 +30,7 @@ class Waker:
     """One for each process; its thread starts with the first wake-up, that is, after any fork."""
 
     def __init__(self, settings: Settings) -> None:
-        self._dsn = settings.database_url.replace("postgresql+psycopg2://", "postgresql://", 1)
+        self._dsn = settings.libpq_url
         self._set = threading.Event()
         self._starting = threading.Lock()
         self._started = False
@@ -64,7 +64,7 @@ class Waker:
             self._connection = psycopg2.connect(self._dsn, application_name="parley waker")
             self._connection.autocommit = True
         with self._connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {CHANNEL}")
+            cursor.execute(f"NOTIFY {WAKE_CHANNEL}")
 
     def _close(self) -> None:
         with contextlib.suppress(psycopg2.Error, AttributeError):

@@ -21,6 +21,8 @@ from models.states import RUNNING, WAITING, in_sql
 
 SMALLEST_WINDOW = 8
 """Announced although no slot is free: the next jobs then stand at a worker's door when one falls free."""
+WAKE_CHANNEL = "parley_jobs"
+"""``NOTIFY`` here says that jobs were created: the API sends it, the dispatcher listens."""
 LOCK_SPACE = 0x5041524C
 """Advisory locks of this product: ``(LOCK_SPACE, hash of the queue class)``."""
 

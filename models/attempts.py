@@ -167,13 +167,13 @@ _LOG_ENDING = """
 """
 
 
-def record(session: Session, endings: Sequence[Ending]) -> set[str]:
-    """Write how attempts ended, one statement for each kind of ending; answers the ids of the jobs that took it.
+def record(session: Session, endings: Sequence[Ending]) -> set[tuple[str, int]]:
+    """Write how attempts ended, one statement for each kind; answers the ``(job id, attempt)`` that counted.
 
-    A job that is missing in the answer had been cancelled, reaped or taken over:
+    The job of one that is missing in the answer had been cancelled, reaped or taken over:
     its result is dropped, its tokens are not.
     """
-    taken: set[str] = set()
+    taken: set[tuple[str, int]] = set()
     for outcome, (status, changes) in _BECOMES.items():
         rows = move(
             session,
@@ -182,10 +182,10 @@ def record(session: Session, endings: Sequence[Ending]) -> set[str]:
             leaving=RUNNING,
             changes=changes + _LET_GO,
             log=_LOG_ENDING,
-            returning="id::text AS id",
+            returning="id::text AS id, attempt",
             outcome=outcome.value,
         )
-        taken.update(row["id"] for row in rows)
+        taken.update((row["id"], row["attempt"]) for row in rows)
     return taken
 
 

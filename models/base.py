@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg2
 from sqlalchemy import DateTime, Engine, Enum, MetaData, create_engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, sessionmaker
 
@@ -97,7 +97,7 @@ def _options(settings: Settings) -> str:
 _OUTAGE_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 
 
-def is_outage(error: SQLAlchemyError) -> bool:
+def is_outage(error: Exception) -> bool:
     """Whether the database, not the statement, is to blame, so that the same statement may succeed later."""
     if isinstance(error, PoolTimeout):
         return True

@@ -8,6 +8,9 @@ workers. Rows of processes that are long gone are pruned.
 from __future__ import annotations
 
 import datetime as dt
+import os
+import secrets
+import socket
 
 from sqlalchemy import Text, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -53,6 +56,11 @@ _PRUNE = text(f"""
     DELETE FROM heartbeats AS old WHERE seen_at < clock_timestamp() - interval '{PRUNED_AFTER_HOURS} hours'
     AND EXISTS (SELECT FROM heartbeats AS newer WHERE newer.kind = old.kind AND newer.seen_at > old.seen_at)
 """)  # noqa: S608
+
+
+def name_of_this_process() -> str:
+    """``host:pid:random``: pids come round again, above all in containers."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 def beat(session: Session, *, kind: str, instance: str, queue_class: str = "", slots: int = 0) -> None:

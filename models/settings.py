@@ -229,6 +229,11 @@ class Settings:
         return pathlib.Path(self.data).resolve()
 
     @property
+    def libpq_url(self) -> str:
+        """``DATABASE_URL`` without SQLAlchemy's name of the driver, for psycopg2 itself."""
+        return self.database_url.replace("+psycopg2", "", 1)
+
+    @property
     def llm_configured(self) -> bool:
         """Whether a model is to be asked; otherwise the offline provider answers."""
         return bool(self.llm_base_url or self.llm_api_key)

@@ -69,17 +69,15 @@ _TYPES = {
     "id": "uuid",
     "attempt": "int",
     "delay": "float8",
-    "failed": "int",
     "truncated": "boolean",
     "prompt_tokens": "int",
     "completion_tokens": "int",
 }
 
 # Only what was `held` is written: a batch may hold endings of two attempts of one
-# job, and just one of them is the present one.
-# `held` locks in id order, so that two bundles that share jobs cannot deadlock,
-# and judges the newest version of each row, so that who waited for the lock
-# sees what the winner made of it.
+# job, and just one of them is the present one. `held` locks in id order, so that
+# two bundles that share jobs cannot deadlock, and judges the newest version of
+# each row, so that who waited for the lock sees what the winner made of it.
 _MOVE = """
 WITH given AS (
     SELECT * FROM unnest({arrays}) AS given({names})

@@ -12,17 +12,13 @@ second: amnesty, reap, deadlines, heartbeat; every minute: pruning).
 
 from __future__ import annotations
 
-import os
-import secrets
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
 from models import announcements, base, heartbeats, idempotency, leases, logs, settings, waiting
 from models.base import Session, is_outage
@@ -97,7 +93,7 @@ class Dispatcher:
         self._settings = ours
         self._stopping = threading.Event()
         self._wakeup = WakeUp(ours)
-        self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._name = heartbeats.name_of_this_process()
         self._pruned_at = time.monotonic()
 
     def stop(self) -> None:
@@ -134,7 +130,7 @@ class Dispatcher:
                 pause = POLL_SECONDS
             except Exception as error:
                 # Whatever it was: a loop that ends would leave its half of the work undone, unnoticed.
-                if isinstance(error, SQLAlchemyError) and is_outage(error):
+                if is_outage(error):
                     log.warning("tick_waits", loop=tick.__name__, error=type(error).__name__, pause_seconds=pause)
                 else:
                     log.exception("tick_failed", loop=tick.__name__)

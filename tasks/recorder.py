@@ -15,8 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from models import attempts, logs
 from models.attempts import Ending
 from models.base import Session, is_outage
@@ -61,7 +59,7 @@ class Recorder:
             try:
                 return self._write_once(batch)
             except Exception as error:  # noqa: BLE001  whatever it is, this thread is the only one that writes
-                if not (isinstance(error, SQLAlchemyError) and is_outage(error)):
+                if not is_outage(error):
                     return self._write_apart(batch, error)
                 log.warning("recording_waits", jobs=len(batch), error=type(error).__name__, pause_seconds=pause)
             time.sleep(pause)
@@ -71,7 +69,7 @@ class Recorder:
         with Session.begin() as session:
             taken = attempts.record(session, batch)
         for ending in batch:
-            event = "attempt_ended" if ending.job_id in taken else "attempt_fenced"
+            event = "attempt_ended" if (ending.job_id, ending.attempt) in taken else "attempt_fenced"
             log.info(
                 event,
                 job_id=ending.job_id,

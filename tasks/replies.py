@@ -7,15 +7,12 @@ Losing it, repeating it or delivering it late changes nothing but a second.
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 import threading
 from typing import Any
 
 from celery import signals
 
-from models import base, logs, settings, waiting
+from models import base, heartbeats, logs, settings, waiting
 from tasks.celery_app import celery_app
 from tasks.llm import provider_from
 from tasks.runner import Runner
@@ -60,8 +57,7 @@ def _open(**_: Any) -> None:
     ours = settings.current()
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
     base.open_database(ours, name="worker")
-    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    _Process.runner = Runner(ours, provider_from(ours), name=name)
+    _Process.runner = Runner(ours, provider_from(ours), name=heartbeats.name_of_this_process())
 
 
 @signals.worker_ready.connect

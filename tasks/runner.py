@@ -8,7 +8,7 @@ claiming, and wait here when all slots are taken. That wait is the back-pressure
     take ──▶ claim ──▶ asked ──▶ thread: provider ──▶ recorder ──▶ slot free
 
 Threads and not greenlets or processes: they only wait for sockets, 500 of them
-fit one process of about 70 MB, and whatever library a provider brings works.
+fit one process of about 130 MB, and whatever library a provider brings works.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from typing import Any
 import psycopg2
 
 from models import logs
+from models.announcements import WAKE_CHANNEL
 from models.settings import Settings
 
-CHANNEL = "parley_jobs"
 RECONNECT_SECONDS = 2.0
 
 log = logs.logger()
@@ -26,7 +26,7 @@ class WakeUp:
     """A connection of its own that LISTENs."""
 
     def __init__(self, settings: Settings) -> None:
-        self._dsn = settings.database_url.replace("postgresql+psycopg2://", "postgresql://", 1)
+        self._dsn = settings.libpq_url
         self._connection: Any = None
         self._next_try = 0.0
 
@@ -59,7 +59,7 @@ class WakeUp:
         connection = psycopg2.connect(self._dsn, application_name="parley wakeup")
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {CHANNEL}")
+            cursor.execute(f"LISTEN {WAKE_CHANNEL}")
         self._connection = connection
 
     def _close(self) -> None:

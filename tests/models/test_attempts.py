@@ -14,7 +14,7 @@ from tests.factories import a_job, ask, change, claim, create, the_attempt, the_
 pytestmark = pytest.mark.usefixtures("db")
 
 
-def end(job_id: str, outcome: Outcome, *, attempt: int = 1, **facts: object) -> set[str]:
+def end(job_id: str, outcome: Outcome, *, attempt: int = 1, **facts: object) -> set[tuple[str, int]]:
     with Session.begin() as session:
         return attempts.record(session, [Ending(job_id=job_id, attempt=attempt, outcome=outcome, **facts)])  # type: ignore[arg-type]
 

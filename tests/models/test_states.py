@@ -150,8 +150,9 @@ def test_of_two_endings_of_one_job_in_a_batch_the_present_attempt_counts(order: 
     ]
 
     with Session.begin() as session:
-        attempts.record(session, endings)
+        taken = attempts.record(session, endings)
 
+    assert taken == {(job_id, 2)}
     assert the_job(job_id).result == "of attempt 2"
 
 
@@ -182,7 +183,7 @@ def test_one_statement_moves_many_jobs_and_leaves_the_overtaken_out() -> None:
     with Session.begin() as session:
         taken = attempts.record(session, endings)
 
-    assert taken == {mine}
+    assert taken == {(mine, 1)}
     assert the_job(mine).result == "Yes."
 
 
