@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, current_app, json, request
-from sqlalchemy import RowMapping
 from werkzeug.exceptions import BadRequest
 
 from api.openapi import Noun, problems
 from api.schemas import JobCreatedSchema, JobSchema, NewJobSchema
 from models import jobs, logs
-from models.base import Autocommit
+from models.base import bare
 from models.errors import DeadLetterNotFound, JobNotFound
 from models.jobs import JobType
 from models.settings import Settings
@@ -45,7 +45,7 @@ _KEY_PARAMETER = {
 def create_job(new_job: dict[str, Any]) -> Response:
     """Accept a job. Poll its `Location` until `status` is final."""
     key, job = _idempotency_key(), jobs.NewJob(owner=caller(), **new_job, **_limits(new_job["type"]))
-    with Autocommit() as session:
+    with bare() as session:
         job_id, is_new = (jobs.create(session, job), True) if key is None else jobs.create_once(session, job, key=key)
     if is_new:
         current_app.extensions["parley"]["waker"].wake()
@@ -92,7 +92,7 @@ def _created(job_id: str, *, is_new: bool) -> Response:
 @problems(bp, 404, 503)
 def show_job(job_id: str) -> Response:
     """A job as it stands."""
-    with Autocommit() as session:
+    with bare() as session:
         job = jobs.shown(session, known_form(job_id))
     response = json_response(as_wire(job))
     if job["status"] not in FINISHED:
@@ -115,11 +115,13 @@ def known_form(job_id: str, *, refusal: type[JobNotFound | DeadLetterNotFound] =
     return canonical
 
 
-def as_wire(job: RowMapping) -> dict[str, Any]:
+def as_wire(job: Mapping[Any, Any]) -> dict[str, Any]:
     """The body of `JobSchema`, built by hand: this route is polled, and marshmallow costs a third of it.
 
     The schema documents it, and tests hold the two together.
     """
+    attempts = job["newest_attempts"] or []
+    tokens = [attempt.pop("tokens") for attempt in attempts]
     return {
         "jobId": job["id"],
         "status": job["status"],
@@ -134,8 +136,8 @@ def as_wire(job: RowMapping) -> dict[str, Any]:
         "maxAttempts": job["max_attempts"],
         "nextAttemptAt": wire_time(job["next_attempt_at"]) if job["status"] in WAITING else None,
         "model": job["model"],
-        "usage": _usage(job),
-        "attempts": job["attempts"] or [],
+        "usage": _usage(*tokens[0]) if job["status"] == "completed" else None,
+        "attempts": attempts[::-1],
     }
 
 
@@ -144,10 +146,9 @@ def wire_time(moment: dt.datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _usage(job: RowMapping) -> dict[str, int] | None:
-    if job["prompt_tokens"] is None:
+def _usage(prompt: int | None, completion: int | None) -> dict[str, int] | None:
+    if prompt is None or completion is None:
         return None
-    prompt, completion = job["prompt_tokens"], job["completion_tokens"]
     return {"promptTokens": prompt, "completionTokens": completion, "totalTokens": prompt + completion}
 
 

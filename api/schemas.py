@@ -43,6 +43,10 @@ class Schema(ma.Schema):
 _ALWAYS = {"required": "required: This field is required.", "null": "wrong_type: This field may not be null."}
 
 
+_SAYS_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+"""For readers of the document: what `_text` and `_not_blank` accept."""
+
+
 def _text(value: str) -> None:
     """What PostgreSQL's text and UTF-8 cannot hold is refused, not repaired."""
     try:
@@ -69,7 +73,7 @@ class NewJobSchema(Schema):
             _not_blank,
         ],
         error_messages={**_ALWAYS, "invalid": "wrong_type: Send a string."},
-        metadata={"minLength": 1, "pattern": r"\S", "examples": ["How does your system handle scalability?"]},
+        metadata={"minLength": 1, "pattern": _SAYS_SOMETHING, "examples": ["How does your system handle scalability?"]},
     )
     type = fields.Enum(
         JobType,

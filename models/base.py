@@ -3,17 +3,22 @@
 Doors (a view, a task, a loop, a test) open ``with Session.begin() as session:``
 and hand the session to verbs; verbs never commit. `Autocommit` is for a door whose
 every statement stands alone: PostgreSQL then needs no BEGIN and no COMMIT, which
-are two of three round trips.
+are two of three round trips. `bare` is the same for the two routes that are called
+most: an ORM session costs them more CPU than psycopg2 does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import psycopg2
-from sqlalchemy import DateTime, Engine, Enum, MetaData, create_engine
+from sqlalchemy import DateTime, Engine, Enum, MetaData, TextClause, create_engine
+from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, sessionmaker
@@ -63,8 +68,59 @@ def open_database(settings: Settings, *, name: str) -> Engine:
     engine = _engine(settings, name, overflow=POOL_OVERFLOW)
     Session.configure(bind=engine)
     # A pool of its own: switching a connection back and forth would cost the round trip that autocommit saves.
-    Autocommit.configure(bind=_engine(settings, name, overflow=0, isolation_level="AUTOCOMMIT"))
+    autocommit = _engine(settings, name, overflow=0, isolation_level="AUTOCOMMIT")
+    Autocommit.configure(bind=autocommit)
     return engine
+
+
+class Bare:
+    """An autocommit connection, with as much of `Session` as single textual statements need."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def execute(self, statement: TextClause, parameters: Mapping[str, object]) -> Bare:
+        """Run it; the answer is read from what is returned."""
+        self._cursor.execute(_for_psycopg2(statement), parameters)
+        return self
+
+    def mappings(self) -> Bare:
+        """Rows by column name, which is how they come here anyway."""
+        return self
+
+    def one_or_none(self) -> dict[str, Any] | None:
+        """The row, if there is one."""
+        row = self._cursor.fetchone()
+        return row and dict(zip((column.name for column in self._cursor.description), row, strict=True))
+
+
+@cache
+def _for_psycopg2(statement: TextClause) -> str:
+    dialect: Any = psycopg2_dialect
+    return str(statement.compile(dialect=dialect()))
+
+
+@contextlib.contextmanager
+def bare() -> Iterator[Bare]:
+    """``with bare() as session``: `Autocommit` without the session's work.
+
+    Raises:
+        SQLAlchemyError: as from a session.
+    """
+    engine: Engine = Autocommit.kw["bind"]
+    connection = None
+    try:
+        connection = engine.raw_connection()
+        with contextlib.closing(connection.cursor()) as cursor:
+            yield Bare(cursor)
+    except psycopg2.Error as error:
+        broken = connection is None or bool(connection.dbapi_connection and connection.dbapi_connection.closed)
+        if connection is not None and broken:
+            connection.invalidate(error)
+        raise DBAPIError.instance(None, None, error, psycopg2.Error, connection_invalidated=broken) from error
+    finally:
+        if connection is not None:
+            connection.close()
 
 
 def _engine(settings: Settings, name: str, *, overflow: int, **options: Any) -> Engine:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from sqlalchemy import ForeignKey, Index, LargeBinary, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base
+from models.base import Bare, Base
 from models.errors import IdempotencyKeyReused
 
 KEPT_HOURS = 24
@@ -57,18 +57,18 @@ def hash_of(request: Mapping[str, object]) -> bytes:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
 
 
-def job_of(session: Session, *, scope: str, key: str, request_hash: bytes) -> str | None:
+def job_of(session: Session | Bare, *, scope: str, key: str, request_hash: bytes) -> str | None:
     """The job that a taken key made; None if the key has expired and gone since.
 
     Raises:
         IdempotencyKeyReused: it made it from another request.
     """
-    found = session.execute(_FIND, {"scope": scope, "key": key}).one_or_none()
+    found = session.execute(_FIND, {"scope": scope, "key": key}).mappings().one_or_none()
     if found is None:
         return None
-    if bytes(found.request_hash) != request_hash:
+    if bytes(found["request_hash"]) != request_hash:
         raise IdempotencyKeyReused
-    return str(found.job_id)
+    return str(found["job_id"])
 
 
 _PRUNE = text("""

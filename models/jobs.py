@@ -10,13 +10,15 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, RowMapping, SmallInteger, Text, Uuid, select, text
+from sqlalchemy import CheckConstraint, Index, SmallInteger, Text, Uuid, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock, idempotency
-from models.base import Base, stored_by_value
+from models.base import Bare, Base, stored_by_value
 from models.errors import DeadLetterNotFound, JobNotFound
 from models.states import RUNNING, WAITING, JobStatus, in_sql, move
 
@@ -151,14 +153,14 @@ _CREATE = text(_INSERT)
 _CREATE_ONCE = text(f"WITH claimed AS ({idempotency.CLAIM}) {_INSERT} WHERE EXISTS (SELECT FROM claimed) RETURNING id")
 
 
-def create(session: Session, new_job: NewJob) -> str:
+def create(session: Session | Bare, new_job: NewJob) -> str:
     """Store a job and answer its id. One statement."""
     row = new_job.row()
     session.execute(_CREATE, row)
     return str(row["id"])
 
 
-def create_once(session: Session, new_job: NewJob, *, key: str) -> tuple[str, bool]:
+def create_once(session: Session | Bare, new_job: NewJob, *, key: str) -> tuple[str, bool]:
     """Store a job unless this owner's key already made one: ``(job id, whether it is new)``.
 
     Key and job are inserted by one statement. However many arrive at once with
@@ -169,7 +171,8 @@ def create_once(session: Session, new_job: NewJob, *, key: str) -> tuple[str, bo
     """
     row = new_job.row()
     request_hash = idempotency.hash_of({"type": new_job.type, "message": new_job.message})
-    while not session.execute(_CREATE_ONCE, {**row, "key": key, "request_hash": request_hash}).scalar():
+    once = {**row, "key": key, "request_hash": request_hash}
+    while session.execute(_CREATE_ONCE, once).mappings().one_or_none() is None:
         made = idempotency.job_of(session, scope=new_job.owner, key=key, request_hash=request_hash)
         if made is not None:
             return made, False
@@ -180,24 +183,21 @@ def create_once(session: Session, new_job: NewJob, *, key: str) -> tuple[str, bo
 _WIRE_TIME = r"""'YYYY-MM-DD"T"HH24\:MI\:SS.US"Z"'"""
 _SHOWN = text(f"""
     SELECT id::text AS id, status, type, created_at, updated_at, next_attempt_at, result, error_code, error_message,
-           attempt, failures, max_attempts, model, truncated, usage.*,
+           attempt, failures, max_attempts, model, truncated,
            CAST(CEIL(EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())) AS int) AS due_in,
-           CASE WHEN attempt > 0 THEN (
-               SELECT json_agg(json_build_object(
-                   'attempt', a.attempt, 'startedAt', to_char(a.started_at, {_WIRE_TIME}),
-                   'askedAt', to_char(a.asked_at, {_WIRE_TIME}), 'finishedAt', to_char(a.finished_at, {_WIRE_TIME}),
-                   'outcome', a.outcome, 'errorCode', a.error_code) ORDER BY a.attempt)
-               FROM (SELECT * FROM attempts WHERE job_id = jobs.id ORDER BY attempt DESC LIMIT {SHOWN_ATTEMPTS}) AS a
-           ) END AS attempts
-    FROM jobs LEFT JOIN LATERAL (
-        SELECT prompt_tokens, completion_tokens FROM attempts
-        WHERE status = 'completed' AND job_id = jobs.id AND attempts.attempt = jobs.attempt
-    ) AS usage ON true
-    WHERE id = CAST(:id AS uuid)
+           CASE WHEN attempt > 0 THEN ARRAY(
+               SELECT json_build_object(
+                   'attempt', attempt, 'startedAt', to_char(started_at, {_WIRE_TIME}),
+                   'askedAt', to_char(asked_at, {_WIRE_TIME}), 'finishedAt', to_char(finished_at, {_WIRE_TIME}),
+                   'outcome', outcome, 'errorCode', error_code,
+                   'tokens', json_build_array(prompt_tokens, completion_tokens))
+               FROM attempts WHERE job_id = jobs.id ORDER BY attempt DESC LIMIT {SHOWN_ATTEMPTS}
+           ) END AS newest_attempts
+    FROM jobs WHERE id = CAST(:id AS uuid)
 """)  # noqa: S608
 
 
-def shown(session: Session, job_id: str) -> RowMapping:
+def shown(session: Session | Bare, job_id: str) -> Mapping[Any, Any]:
     """The job as its owner sees it, its newest attempts inside. One statement: this is the route that is polled.
 
     Raises:

@@ -28,6 +28,8 @@ from tasks import replies
 from tasks.wakeup import WakeUp
 
 POLL_SECONDS = 0.1
+GATHER_SECONDS = 0.01
+"""After a tick that published: under load the next one then finds a bundle, not a single job."""
 KEEP_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 PRUNED_AT_ONCE = 10_000
@@ -110,7 +112,9 @@ class Dispatcher:
 
     def _announce(self) -> None:
         published = [announce(each, again_after=self._settings.announce_seconds) for each in QueueClass]
-        if not any(published):
+        if any(published):
+            self._stopping.wait(GATHER_SECONDS)
+        else:
             self._wakeup.wait(POLL_SECONDS)
 
     def _keep(self) -> None:

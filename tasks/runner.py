@@ -1,11 +1,10 @@
 """The runner: the attempts this worker process has in hand.
 
-A hint arrives as a bundle of ``(job id, attempt)``. The runner claims as many as
-it has free slots in one statement, notes in another that the model is being
-asked, and gives each job a thread; Celery's own two threads only do the
-claiming, and wait here when all slots are taken. That wait is the back-pressure.
+Hints arrive as bundles of ``(job id, attempt)`` and gather. One thread claims as
+many as there are free slots in one statement, whichever bundles they came in,
+notes in another that the model is being asked, and gives each job a thread.
 
-    take ──▶ claim ──▶ asked ──▶ thread: provider ──▶ recorder ──▶ slot free
+    take ──▶ claimer: claim ──▶ asked ──▶ thread: provider ──▶ recorder ──▶ slot free
 
 Threads and not greenlets or processes: they only wait for sockets, 500 of them
 fit one process of about 130 MB, and whatever library a provider brings works.
@@ -15,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +28,8 @@ from tasks.recorder import Recorder
 
 ALONE_FROM_LOST_COUNT = 3
 ALONE_AT_ONCE = 2
+MOST_HINTS = 10_000
+"""Kept while no slot is free. The dispatcher's window is far below it; the oldest go first."""
 WRITE_SECONDS = 1.5
 """At the end of `Runner.stop`: for broken calls to return and be written."""
 LOST, STOPPING = "lost", "stopping"
@@ -64,8 +66,10 @@ class Runner:
         self._free = settings.worker_slots
         self._changed = threading.Condition()
         self._running: dict[Hint, Running] = {}
+        self._hints: deque[tuple[float, Hint]] = deque(maxlen=MOST_HINTS)
         self._alone = threading.Semaphore(ALONE_AT_ONCE)
         self._backoff = retry.Backoff(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
+        threading.Thread(target=self._claim_for_ever, name="claimer", daemon=True).start()
 
     @property
     def running(self) -> list[Running]:
@@ -74,33 +78,46 @@ class Runner:
             return list(self._running.values())
 
     def take(self, hints: Sequence[Hint]) -> None:
-        """Claim and start these jobs as slots fall free.
+        """Have these jobs claimed and started as slots fall free.
 
         What has found no slot by the time the dispatcher announces it again is
         dropped: another worker may have room.
         """
         until = time.monotonic() + self.settings.announce_seconds * 0.8
-        while hints and (slots := self._take_slots(len(hints), until=until)):
-            now, hints = hints[:slots], hints[slots:]
-            claims: list[Claimed] = []
+        with self._changed:
+            self._hints.extend((until, hint) for hint in hints)
+            self._changed.notify_all()
+
+    def _claim_for_ever(self) -> None:
+        while True:
+            hints = self._next_hints()
             try:
-                with Session.begin() as session:
-                    claims = attempts.claim(session, now, worker=self.name, lease_seconds=self.settings.lease_seconds)
-            finally:
-                self._give_slots(slots - len(claims))
-            self._start(claims)
+                self._claim(hints)
+            except Exception:
+                # Whatever it is, this thread is the only one that claims. The jobs wait on and are announced again.
+                log.exception("claiming_failed", jobs=len(hints))
 
-    def _take_slots(self, wanted: int, *, until: float) -> int:
+    def _next_hints(self) -> list[Hint]:
+        """As many as there are free slots, which from here on are theirs."""
         with self._changed:
-            self._changed.wait_for(lambda: self._free or self.stopping, timeout=max(0.0, until - time.monotonic()))
-            taken = 0 if self.stopping else min(wanted, self._free)
+            self._changed.wait_for(lambda: self._hints and (self._free or self.stopping))
+            now = time.monotonic()
+            while self._hints and (self.stopping or self._hints[0][0] < now):
+                self._hints.popleft()
+            taken = min(len(self._hints), self._free)
             self._free -= taken
-            return taken
+            return [self._hints.popleft()[1] for _ in range(taken)]
 
-    def _give_slots(self, slots: int) -> None:
-        with self._changed:
-            self._free += slots
-            self._changed.notify_all()  # both of Celery's threads may wait
+    def _claim(self, hints: Sequence[Hint]) -> None:
+        claims: list[Claimed] = []
+        try:
+            with Session.begin() as session:
+                claims = attempts.claim(session, hints, worker=self.name, lease_seconds=self.settings.lease_seconds)
+        finally:
+            with self._changed:
+                self._free += len(hints) - len(claims)
+                self._changed.notify_all()
+        self._start(claims)
 
     def _start(self, claims: Sequence[Claimed]) -> None:
         """From here on each claim holds a slot until `_done`; whatever happens, it must get there."""
