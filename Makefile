@@ -22,7 +22,7 @@ lint: install-test ## Check style and import contracts
 types: install-test ## Check types
 	@$(BIN)/mypy
 
-chaos-full: install-test ## Kill workers under a thousand jobs, three times, with the product's own times (10 min)
+chaos-full: install-test ## Kill workers under a thousand jobs, three times, with the product's own times (3 min)
 	@PARLEY_CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0 -s
 
 bench: install-test ## Measure
