@@ -10,6 +10,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from api import dead_letters, errors, headers, health, jobs, openapi, pages
+from api.queue import Queue
 from api.wake import Waker
 from models import base
 from models.settings import Settings
@@ -28,7 +29,12 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
     app = Flask("parley", static_folder=STATIC, static_url_path="/static")
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SETTINGS=settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["parley"] = {"waker": Waker(settings), "stopping": stopping, "started": time.monotonic()}
+    app.extensions["parley"] = {
+        "waker": Waker(settings),
+        "queue": Queue(settings),
+        "stopping": stopping,
+        "started": time.monotonic(),
+    }
     headers.add_to(app)
     errors.add_to(app)
     api: Api = openapi.ProblemApi(app)

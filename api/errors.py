@@ -18,12 +18,23 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from models import logs
 from models.base import is_outage
-from models.errors import DeadLetterNotFound, IdempotencyKeyReused, JobNotFound, Refusal
+from models.errors import (
+    AlreadyFinished,
+    BacklogFull,
+    DeadLetterNotFound,
+    IdempotencyKeyReused,
+    JobNotFound,
+    OwnerBacklogFull,
+    Refusal,
+)
 
 STATUS_OF: Mapping[type[Refusal], int] = {
     JobNotFound: 404,
     DeadLetterNotFound: 404,
     IdempotencyKeyReused: 422,
+    AlreadyFinished: 409,
+    BacklogFull: 503,
+    OwnerBacklogFull: 429,
 }
 CODE_OF: Mapping[int, str] = {
     400: "bad_request",
@@ -32,13 +43,18 @@ CODE_OF: Mapping[int, str] = {
     404: "not_found",
     405: "method_not_allowed",
     408: "request_timeout",
+    409: "conflict",
+    410: "gone",
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "validation_failed",
+    429: "too_many_requests",
     500: "internal_error",
     503: "unavailable",
 }
 RETRY_SECONDS = 2
+BACKLOG_SECONDS = 15
+"""After a refusal because too much is waiting: it will not be better at once."""
 CRASHED = "Something went wrong here. It has been logged under the request id."
 DRAINED_BYTES = 32 * 1024 * 1024
 DRAINED_SECONDS = 10.0
@@ -127,7 +143,9 @@ def add_to(app: Flask) -> None:
 
     @app.errorhandler(Refusal)
     def refused(refusal: Refusal) -> Response:
-        return problem(STATUS_OF[type(refusal)], code=refusal.code, detail=refusal.detail)
+        status = STATUS_OF[type(refusal)]
+        headers = {"Retry-After": str(BACKLOG_SECONDS)} if status in (429, 503) else {}
+        return problem(status, code=refusal.code, detail=refusal.detail, headers=headers)
 
     @app.errorhandler(SQLAlchemyError)
     def no_database(error: SQLAlchemyError) -> Response:

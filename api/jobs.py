@@ -11,9 +11,10 @@ from flask import Response, current_app, json, request
 from werkzeug.exceptions import BadRequest
 
 from api.openapi import Noun, problems
+from api.queue import NOWHERE, Queue
 from api.schemas import JobCreatedSchema, JobSchema, NewJobSchema
 from models import jobs, logs
-from models.base import bare
+from models.base import Session, bare
 from models.errors import DeadLetterNotFound, JobNotFound
 from models.jobs import JobType
 from models.settings import Settings
@@ -41,12 +42,16 @@ _KEY_PARAMETER = {
 @bp.alt_response(
     200, schema=JobCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": _HEADER}
 )
-@problems(bp, 400, 413, 415, 503)
+@problems(bp, 400, 413, 415, 429, 503)
 def create_job(new_job: dict[str, Any]) -> Response:
     """Accept a job. Poll its `Location` until `status` is final."""
-    key, job = _idempotency_key(), jobs.NewJob(owner=caller(), **new_job, **_limits(new_job["type"]))
+    key, job = _idempotency_key(), jobs.NewJob(owner=caller(), **{**_limits(new_job["type"]), **new_job})
+    _queue().admit(job.owner)
     with bare() as session:
-        job_id, is_new = (jobs.create(session, job), True) if key is None else jobs.create_once(session, job, key=key)
+        if key is None:
+            job_id, is_new = jobs.create(session, job), True
+        else:
+            job_id, is_new = jobs.create_once(session, job, key=key, said=new_job)
     if is_new:
         current_app.extensions["parley"]["waker"].wake()
         log.info("job_created", job_id=job_id, type=new_job["type"].value, message_length=len(new_job["message"]))
@@ -71,8 +76,17 @@ def _idempotency_key() -> str | None:
 
 def _limits(job_type: JobType) -> dict[str, Any]:
     settings: Settings = current_app.config["SETTINGS"]
-    deadlines = {JobType.CHAT: settings.chat_deadline_seconds, JobType.SUMMARIZE: settings.summarize_deadline_seconds}
-    return {"max_attempts": settings.max_attempts, "deadline_seconds": deadlines[job_type]}
+    is_chat = job_type is JobType.CHAT
+    return {
+        "max_attempts": settings.max_attempts,
+        "deadline_seconds": settings.chat_deadline_seconds if is_chat else settings.summarize_deadline_seconds,
+        "ttl_seconds": (settings.chat_ttl_seconds if is_chat else settings.summarize_ttl_seconds) or None,
+    }
+
+
+def _queue() -> Queue:
+    queue: Queue = current_app.extensions["parley"]["queue"]
+    return queue
 
 
 def _created(job_id: str, *, is_new: bool) -> Response:
@@ -94,9 +108,38 @@ def show_job(job_id: str) -> Response:
     """A job as it stands."""
     with bare() as session:
         job = jobs.shown(session, known_form(job_id))
-    response = json_response(as_wire(job))
+    return _shown(job)
+
+
+def _shown(job: Mapping[Any, Any]) -> Response:
+    body = as_wire(job)
+    response = json_response(body)
     if job["status"] not in FINISHED:
-        response.headers["Retry-After"] = str(min(LONGEST_POLL_SECONDS, max(POLL_SECONDS, job["due_in"])))
+        wait = max(POLL_SECONDS, job["due_in"], (body["etaSeconds"] or 0) // 2)
+        response.headers["Retry-After"] = str(min(LONGEST_POLL_SECONDS, wait))
+    return response
+
+
+@bp.route("/<string:job_id>", methods=["DELETE"])
+@bp.response(200, JobSchema)
+@problems(bp, 404, 409, 503)
+def cancel_job(job_id: str) -> Response:
+    """Stop a job for good. One that waits never runs; a running one has its call to the model broken off."""
+    known = known_form(job_id)
+    with Session.begin() as session:
+        is_new = jobs.cancel(session, known)
+        job = jobs.shown(session, known)
+    if is_new:
+        log.info("job_cancelled", job_id=known)
+    return _shown(job)
+
+
+@bp.route("/<string:job_id>/cancel", methods=["POST"])
+@bp.response(200, JobSchema)
+@problems(bp, 404, 409, 503)
+def cancel_job_by_post(job_id: str) -> Response:
+    """The same as DELETE, for clients that cannot send it."""
+    response: Response = cancel_job(job_id)
     return response
 
 
@@ -122,6 +165,7 @@ def as_wire(job: Mapping[Any, Any]) -> dict[str, Any]:
     """
     attempts = job["newest_attempts"] or []
     tokens = [attempt.pop("tokens") for attempt in attempts]
+    waits = job["status"] in WAITING
     return {
         "jobId": job["id"],
         "status": job["status"],
@@ -134,8 +178,16 @@ def as_wire(job: Mapping[Any, Any]) -> dict[str, Any]:
         "attempt": job["attempt"],
         "failures": job["failures"],
         "maxAttempts": job["max_attempts"],
-        "nextAttemptAt": wire_time(job["next_attempt_at"]) if job["status"] in WAITING else None,
+        "nextAttemptAt": wire_time(job["next_attempt_at"]) if waits else None,
+        "deadlineAt": wire_time(job["deadline_at"]),
+        "runAt": wire_time(job["run_at"]) if job["run_at"] else None,
+        "priority": job["priority"],
+        **(_queue().place(job) if waits else NOWHERE),
+        "note": job["note"] if job["status"] == "analyzing" else None,
+        "batchId": job["batch_id"],
+        "customId": job["custom_id"],
         "model": job["model"],
+        "degraded": job["degraded"],
         "usage": _usage(*tokens[0]) if job["status"] == "completed" else None,
         "attempts": attempts[::-1],
     }

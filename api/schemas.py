@@ -13,10 +13,12 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from models.attempts import Outcome
-from models.jobs import MESSAGE_CHARACTERS, JobType
+from models.jobs import DEFAULT_PRIORITY, MESSAGE_CHARACTERS, JobType
 from models.states import JobStatus
 
 MAX_PAGE = 100
+SCHEDULED_DAYS = 30
+DAY_SECONDS = 86_400
 
 
 def camel(name: str) -> str:
@@ -38,6 +40,24 @@ class Schema(ma.Schema):
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:  # noqa: D102
         field_obj.data_key = camel(field_obj.data_key or field_name)
+
+
+class Number(fields.Float):
+    """A JSON number; marshmallow alone would also take ``"5"`` and ``true``."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Whole(fields.Integer):
+    """A whole JSON number, ``5.0`` included."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 _ALWAYS = {"required": "required: This field is required.", "null": "wrong_type: This field may not be null."}
@@ -62,6 +82,23 @@ def _not_blank(value: str) -> None:
         raise ma.ValidationError("blank: Say something.")
 
 
+def _soon(moment: dt.datetime) -> None:
+    if moment > dt.datetime.now(dt.UTC) + dt.timedelta(days=SCHEDULED_DAYS):
+        raise ma.ValidationError(f"too_far_ahead: At most {SCHEDULED_DAYS} days ahead.")
+
+
+def _seconds(description: str) -> Number:
+    return Number(
+        validate=validate.Range(1, DAY_SECONDS, error="out_of_range: Use {min} to {max} seconds."),
+        error_messages={
+            **_ALWAYS,
+            "invalid": "wrong_type: Send a number of seconds.",
+            "special": "wrong_type: Send a number of seconds.",
+        },
+        metadata={"description": description},
+    )
+
+
 class NewJobSchema(Schema):
     """A message for the model."""
 
@@ -81,6 +118,28 @@ class NewJobSchema(Schema):
         load_default=JobType.CHAT,
         error_messages={**_ALWAYS, "unknown": "unknown_job_type: Use one of {choices}."},
         metadata={"default": "chat", "description": "`chat` answers the message; `summarize` shortens it."},
+    )
+    priority = Whole(
+        validate=validate.Range(0, 9, error="out_of_range: Use {min} to {max}."),
+        error_messages={**_ALWAYS, "invalid": "wrong_type: Send a whole number."},
+        metadata={
+            "default": DEFAULT_PRIORITY,
+            "description": "9 is most urgent; each step is worth a minute of waiting.",
+        },
+    )
+    deadline_seconds = _seconds("It fails if it has not finished so long after `runAt`, or after now.")
+    ttl_seconds = _seconds("It fails if no worker has begun it so long after `runAt`, or after now.")
+    run_at = fields.AwareDateTime(
+        format="iso",
+        validate=_soon,
+        error_messages={
+            **_ALWAYS,
+            "invalid": "invalid_time: Send an ISO 8601 time.",
+            "invalid_awareness": "time_zone_missing: Say which time zone, as in 2030-01-31T08:00:00Z.",
+        },
+        metadata={
+            "description": f"Not to be begun before; at most {SCHEDULED_DAYS} days ahead. A time gone by is now."
+        },
     )
 
 
@@ -139,7 +198,31 @@ class JobSchema(Schema):
     next_attempt_at = _time(
         required=True, allow_none=True, metadata={"description": "While it waits: not before this."}
     )
+    deadline_at = _time(required=True, metadata={"description": "Unfinished by then, it has failed."})
+    run_at = _time(required=True, allow_none=True)
+    priority = fields.Integer(required=True)
+    queue_position = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "As of about a second ago; null beyond 1,000."}
+    )
+    eta_seconds = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Until its turn, at the rate of the last 30 s."}
+    )
+    wait_reason = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(["behind", "backoff", "breaker_open", "owner_limit", "scheduled"]),
+    )
+    note = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "`still_working`: the model has had the prompt for 5 s and has said nothing yet."},
+    )
+    batch_id = fields.UUID(required=True, allow_none=True)
+    custom_id = fields.String(required=True, allow_none=True)
     model = fields.String(required=True, allow_none=True)
+    degraded = fields.Boolean(
+        required=True, allow_none=True, metadata={"description": "Another model than the first choice answered."}
+    )
     usage = fields.Nested(UsageSchema, required=True, allow_none=True)
     attempts = fields.List(fields.Nested(AttemptSchema), required=True, metadata={"description": "The newest 50."})
 

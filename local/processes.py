@@ -14,13 +14,19 @@ from local.programs import Program
 
 MIGRATION: Final = ("alembic", "upgrade", "head")
 
+
+def _worker(queue_class: str) -> tuple[str, ...]:
+    return (
+        *("celery", "-A", "tasks.celery_app", "worker", "-P", "threads", "-c", "2", "-Q", queue_class),
+        *("--without-mingle", "--without-gossip", "--without-heartbeat", "-n", f"{queue_class}@%h", "-l", "WARNING"),
+    )
+
+
 COMMANDS: Final = {
     "api": ("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"),
     "dispatcher": ("tasks.dispatcher",),
-    "worker": (
-        *("celery", "-A", "tasks.celery_app", "worker", "-P", "threads", "-c", "2", "-Q", "interactive"),
-        *("--without-mingle", "--without-gossip", "--without-heartbeat", "-n", "interactive@%h", "-l", "WARNING"),
-    ),
+    "worker": _worker("interactive"),
+    "worker-batch": _worker("batch"),
 }
 """Each is run as a module of the environment's Python: ``python -m …``."""
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import importlib
 
-TABLES = ("models.attempts", "models.heartbeats", "models.idempotency", "models.jobs")
+TABLES = (
+    "models.attempts",
+    "models.batches",
+    "models.heartbeats",
+    "models.idempotency",
+    "models.jobs",
+    "models.retention",
+    "models.snapshots",
+)
 
 
 def load_tables() -> None:

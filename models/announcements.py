@@ -5,13 +5,17 @@ cancelling, priority and fairness act at once and an erased Redis costs nothing
 but a second telling. One announcer at a time per queue class; who holds the
 advisory lock is it, for one tick.
 
-Fair share: owners take turns, each with its most urgent jobs first. PostgreSQL
+Fair share: owners take turns, each with its most urgent jobs first, and what an
+owner has running counts as turns it has had. While another owner waits, nobody
+gets more than half of the slots. PostgreSQL
 refuses FOR UPDATE beside window functions and ranking a whole backlog costs
 98 ms a tick at 100,000 rows, so each owner's first few are fetched by a loose
 index scan instead: about 4 ms.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,6 +25,8 @@ from models.states import RUNNING, WAITING, in_sql
 
 SMALLEST_WINDOW = 8
 """Announced although no slot is free: the next jobs then stand at a worker's door when one falls free."""
+LARGEST_ANNOUNCEMENT = 512
+PROMOTED_AT_ONCE = 1000
 WAKE_CHANNEL = "parley_jobs"
 """``NOTIFY`` here says that jobs were created: the API sends it, the dispatcher listens."""
 LOCK_SPACE = 0x5041524C
@@ -46,33 +52,68 @@ _ROOM = text(f"""
 """)  # noqa: S608
 
 
-def room(session: Session, queue_class: str, *, again_after: float) -> int:
+@dataclass(frozen=True)
+class Room:
+    """How much may be announced now."""
+
+    slots: int
+    """Of all live workers of the class."""
+    free: int
+
+    @property
+    def share(self) -> int:
+        """Slots one owner may hold while another waits: half."""
+        return max(1, self.slots // 2)
+
+
+def room(session: Session, queue_class: str, *, again_after: float) -> Room:
     """How many more jobs may be announced now; none while no worker lives, or hints would pile up in Redis."""
     now = session.execute(_ROOM, {"queue_class": queue_class, "again_after": again_after}).one()
-    if not now.slots:
-        return 0
-    free = max(SMALLEST_WINDOW, int(now.slots) - int(now.running))
-    return max(0, free - int(now.announced))
+    slots = int(now.slots)
+    free = max(SMALLEST_WINDOW, slots - int(now.running)) - int(now.announced) if slots else 0
+    return Room(slots=slots, free=min(LARGEST_ANNOUNCEMENT, max(0, free)))
 
 
-_ANNOUNCE = text(f"""
+TURNS = f"""
     WITH RECURSIVE owners AS (
-        (SELECT owner FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)} ORDER BY owner LIMIT 1)
+        (SELECT owner FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)} AND due
+         ORDER BY owner LIMIT 1)
         UNION ALL
-        SELECT (SELECT jobs.owner FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)}
+        SELECT (SELECT jobs.owner FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)} AND due
                 AND jobs.owner > owners.owner ORDER BY jobs.owner LIMIT 1)
         FROM owners WHERE owners.owner IS NOT NULL
     ), due AS (
-        SELECT first.id, first.rank_at, row_number() OVER (PARTITION BY owners.owner ORDER BY first.rank_at) AS turn
+        SELECT first.id, owners.owner, first.rank_at,
+               row_number() OVER (PARTITION BY owners.owner ORDER BY first.rank_at) AS turn
         FROM owners CROSS JOIN LATERAL (
             SELECT id, rank_at FROM jobs
-            WHERE queue_class = :queue_class AND owner = owners.owner AND status IN {in_sql(WAITING)}
-            AND next_attempt_at <= clock_timestamp() AND deadline_at > clock_timestamp()
+            WHERE queue_class = :queue_class AND owner = owners.owner AND status IN {in_sql(WAITING)} AND due
+            AND deadline_at > clock_timestamp()
             AND (announced_at IS NULL OR announced_at <= clock_timestamp() - make_interval(secs => :again_after))
             ORDER BY rank_at LIMIT :most
         ) AS first
-    ), chosen AS (
-        SELECT id, turn, rank_at FROM due ORDER BY turn, rank_at LIMIT :most
+    ), busy AS (
+        SELECT owner, count(*) AS held FROM (
+            SELECT owner FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(RUNNING)}
+            UNION ALL
+            SELECT owner FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)}
+            AND announced_at > clock_timestamp() - make_interval(secs => :again_after)
+        ) AS jobs GROUP BY owner
+    ), queue AS (
+        SELECT id, owner, turn + COALESCE(held, 0) AS turn, rank_at FROM due LEFT JOIN busy USING (owner)
+    ), crowd AS (
+        SELECT count(*) > 1 AS is_one FROM owners WHERE owner IS NOT NULL
+    )
+"""  # noqa: S608
+"""Each owner's first waiting jobs: ``queue``, in the order of ``turn, rank_at``.
+
+``turn`` is how many slots the owner would hold with this job; ``crowd`` says whether several owners wait.
+"""
+
+_ANNOUNCE = text(f"""
+    {TURNS}, chosen AS (
+        SELECT id, turn, rank_at FROM queue, crowd WHERE turn <= :share OR NOT is_one
+        ORDER BY turn, rank_at LIMIT :most
     ), held AS MATERIALIZED (
         SELECT jobs.id FROM jobs WHERE id IN (SELECT id FROM chosen) AND status IN {in_sql(WAITING)}
         ORDER BY id FOR UPDATE SKIP LOCKED
@@ -85,14 +126,29 @@ _ANNOUNCE = text(f"""
 """)  # noqa: S608
 
 
-def stamp(session: Session, queue_class: str, *, most: int, again_after: float) -> list[tuple[str, int]]:
-    """Choose up to ``most`` due jobs and mark them announced: ``(job id, attempt)``, in the order they should run.
+def stamp(session: Session, queue_class: str, *, room: Room, again_after: float) -> list[tuple[str, int]]:
+    """Choose due jobs for the free room and mark them announced: ``(job id, attempt)``, in the order they should run.
 
     Args:
         again_after: seconds after which an announcement nobody acted on counts as lost.
     """
-    rows = session.execute(_ANNOUNCE, {"queue_class": queue_class, "most": most, "again_after": again_after})
+    rows = session.execute(
+        _ANNOUNCE,
+        {"queue_class": queue_class, "most": room.free, "share": room.share, "again_after": again_after},
+    )
     return [(row.id, row.attempt) for row in rows]
+
+
+_PROMOTE = text(f"""
+    UPDATE jobs SET due = true WHERE id IN (
+        SELECT id FROM jobs WHERE status IN {in_sql(WAITING)} AND NOT due AND next_attempt_at <= clock_timestamp()
+        ORDER BY next_attempt_at LIMIT {PROMOTED_AT_ONCE} FOR UPDATE SKIP LOCKED)
+""")  # noqa: S608
+
+
+def promote(session: Session) -> None:
+    """Let those jobs into the queue whose back-off is over, or whose time has come."""
+    session.execute(_PROMOTE)
 
 
 _TAKE_BACK = text(f"""

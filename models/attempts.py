@@ -13,7 +13,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import CheckConstraint, ForeignKey, Text, Uuid
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, Uuid
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, stored_by_value
@@ -43,6 +43,8 @@ class Attempt(Base):
     __tablename__ = "attempts"
     __table_args__ = (
         CheckConstraint("(finished_at IS NULL) = (outcome IS NULL)", name="outcome_iff_finished"),
+        # What ended lately is what the breaker looks at. BRIN: ending an attempt stays a HOT update.
+        Index("ix_attempts_finished", "finished_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -142,12 +144,12 @@ _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
     Outcome.RETRIED: (
         JobStatus.RETRYING,
         """failures = jobs.failures + 1, error_code = held.error_code, error_message = held.error_message,
-           next_attempt_at = clock_timestamp() + make_interval(secs => held.delay)""",
+           due = false, next_attempt_at = clock_timestamp() + make_interval(secs => held.delay)""",
     ),
     Outcome.SNOOZED: (
         JobStatus.RETRYING,
         """error_code = held.error_code, error_message = held.error_message,
-           next_attempt_at = clock_timestamp() + make_interval(secs => held.delay)""",
+           due = false, next_attempt_at = clock_timestamp() + make_interval(secs => held.delay)""",
     ),
     Outcome.RELEASED: (JobStatus.RETRYING, "next_attempt_at = clock_timestamp()"),
 }

@@ -26,6 +26,33 @@ class JobNotFound(Refusal):
         super().__init__("There is no job with this id.")
 
 
+class AlreadyFinished(Refusal):
+    """What has completed or failed cannot be cancelled."""
+
+    code = "already_finished"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"The job is {status} already.")
+
+
+class BacklogFull(Refusal):
+    """More waits than the workers can get through in reasonable time."""
+
+    code = "backlog_full"
+
+    def __init__(self) -> None:
+        super().__init__("Too many jobs are waiting already. Nothing was stored; send it again later.")
+
+
+class OwnerBacklogFull(Refusal):
+    """One caller has handed in more than its share of what may wait."""
+
+    code = "owner_backlog_full"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} of your jobs are waiting already, which is the limit. Nothing was stored.")
+
+
 class DeadLetterNotFound(Refusal):
     """No failed job has this id."""
 

@@ -31,16 +31,16 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def seconds(low: float, high: float) -> Callable[[str], float]:
+def seconds(low: float, high: float, *, unit: str = "seconds") -> Callable[[str], float]:
     """A duration within bounds."""
 
     def parse(raw: str) -> float:
         try:
             value = float(raw)
         except ValueError:
-            raise ValueError("is not a number of seconds") from None
+            raise ValueError(f"is not a number of {unit}") from None
         if not low <= value <= high:  # also refuses nan
-            raise ValueError(f"is not between {low:g} and {high:g} seconds")
+            raise ValueError(f"is not between {low:g} and {high:g} {unit}")
         return value
 
     return parse

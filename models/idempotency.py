@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, Text, Uuid, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Bare, Base
@@ -26,16 +26,20 @@ KEPT_HOURS = 24
 
 
 class IdempotencyKey(Base):
-    """A key somebody used, and the job it made."""
+    """A key somebody used, and the job or the batch it made."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("ix_idempotency_keys_expires_at", "expires_at"),)
+    __table_args__ = (
+        Index("ix_idempotency_keys_expires_at", "expires_at"),
+        CheckConstraint("num_nonnulls(job_id, batch_id) = 1", name="one_thing_made"),
+    )
 
     scope: Mapped[str] = mapped_column(Text, primary_key=True)
     """The owner: two callers may use the same key."""
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     request_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"))
+    job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"))
+    batch_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey("batches.id", ondelete="CASCADE"))
     expires_at: Mapped[dt.datetime]
 
 
@@ -43,7 +47,8 @@ CLAIM = f"""
     INSERT INTO idempotency_keys (scope, key, request_hash, job_id, expires_at)
     VALUES (:owner, :key, :request_hash, CAST(:id AS uuid), clock_timestamp() + interval '{KEPT_HOURS} hours')
     ON CONFLICT (scope, key) DO UPDATE
-        SET request_hash = excluded.request_hash, job_id = excluded.job_id, expires_at = excluded.expires_at
+        SET request_hash = excluded.request_hash, job_id = excluded.job_id, batch_id = NULL,
+            expires_at = excluded.expires_at
         WHERE idempotency_keys.expires_at < clock_timestamp()
     RETURNING job_id
 """  # noqa: S608
@@ -54,7 +59,7 @@ _FIND = text("SELECT job_id::text AS job_id, request_hash FROM idempotency_keys 
 
 def hash_of(request: Mapping[str, object]) -> bytes:
     """What is compared: the validated input, in one spelling."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
+    return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).digest()
 
 
 def job_of(session: Session | Bare, *, scope: str, key: str, request_hash: bytes) -> str | None:

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, SmallInteger, Text, Uuid, select, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, Uuid, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock, idempotency
 from models.base import Bare, Base, stored_by_value
-from models.errors import DeadLetterNotFound, JobNotFound
+from models.errors import AlreadyFinished, DeadLetterNotFound, JobNotFound
 from models.states import RUNNING, WAITING, JobStatus, in_sql, move
 
 MESSAGE_CHARACTERS = 32_000
@@ -41,6 +41,9 @@ class QueueClass(enum.StrEnum):
     """Which workers may take a job: one Celery queue and one kind of worker process each."""
 
     INTERACTIVE = "interactive"
+    """Somebody waits for it."""
+    BATCH = "batch"
+    """Part of a batch: nobody waits for this one in particular."""
 
 
 class Job(Base):
@@ -62,17 +65,30 @@ class Job(Base):
         CheckConstraint("failures BETWEEN 0 AND max_attempts", name="failures_in_range"),
         CheckConstraint("attempt >= 0 AND lost_count >= 0 AND max_attempts > 0", name="counters_in_range"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_in_range"),
+        CheckConstraint("(batch_id IS NULL) = (batch_position IS NULL)", name="position_iff_batch"),
+        CheckConstraint("discarded_at IS NULL OR status = 'failed'", name="discarded_only_failed"),
         CheckConstraint(f"char_length(message) BETWEEN 1 AND {MESSAGE_CHARACTERS}", name="message_length"),
         # The announcer walks this index owner by owner, most urgent first.
         Index(
-            "ix_jobs_waiting", "queue_class", "owner", "rank_at", postgresql_where=text(f"status IN {in_sql(WAITING)}")
+            "ix_jobs_waiting",
+            "queue_class",
+            "owner",
+            "rank_at",
+            postgresql_where=text(f"status IN {in_sql(WAITING)} AND due"),
         ),
+        Index("ix_jobs_later", "next_attempt_at", postgresql_where=text(f"status IN {in_sql(WAITING)} AND NOT due")),
+        Index(
+            "ix_jobs_batch", "batch_id", "batch_position", unique=True, postgresql_where=text("batch_id IS NOT NULL")
+        ),
+        # For the retention sweep. BRIN: a summarizing index costs a finishing job next to nothing.
+        Index("ix_jobs_finished", "finished_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
         Index(
             "ix_jobs_announced",
             "queue_class",
             "announced_at",
             postgresql_where=text(f"status IN {in_sql(WAITING)} AND announced_at IS NOT NULL"),
         ),
+        Index("ix_jobs_start_by", "start_by", postgresql_where=text("status = 'created' AND start_by IS NOT NULL")),
         Index("ix_jobs_waiting_deadline", "deadline_at", postgresql_where=text(f"status IN {in_sql(WAITING)}")),
         # On id, not on lease_until: a renewal then changes no indexed column and stays a HOT update.
         Index("ix_jobs_running", "queue_class", "id", postgresql_where=text(f"status IN {in_sql(RUNNING)}")),
@@ -105,6 +121,12 @@ class Job(Base):
     updated_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
     next_attempt_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
     """Not to be announced before."""
+    due: Mapped[bool] = mapped_column(server_default=text("true"))
+    """Whether that time has come, as far as the announcer knows: it looks only at these."""
+    run_at: Mapped[dt.datetime | None]
+    """When its owner wants it to start; null: at once."""
+    start_by: Mapped[dt.datetime | None]
+    """Fails if no worker has claimed it by then."""
     announced_at: Mapped[dt.datetime | None]
     """When Celery was last told; cleared by the claim."""
     deadline_at: Mapped[dt.datetime]
@@ -114,12 +136,26 @@ class Job(Base):
     leased_by: Mapped[str | None] = mapped_column(Text)
     """The worker process that runs it (``owner`` is always the caller)."""
     finished_at: Mapped[dt.datetime | None]
+    discarded_at: Mapped[dt.datetime | None]
+    """An operator does not want to see this dead letter any more."""
+
+    batch_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey("batches.id", ondelete="CASCADE"))
+    batch_position: Mapped[int | None]
+    """From 0, in the order in which the prompts came."""
+    custom_id: Mapped[str | None] = mapped_column(Text)
+    """What its owner calls it within the batch."""
 
     result: Mapped[str | None] = mapped_column(Text)
     truncated: Mapped[bool | None]
     """The reply was cut: by the model's own limit or by ours."""
     model: Mapped[str | None] = mapped_column(Text)
     """The model that answered."""
+    fallback: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """How far down the chain of models this job has been handed: 0 is the first choice."""
+    degraded: Mapped[bool | None]
+    """Whether another model than the first choice answered."""
+    note: Mapped[str | None] = mapped_column(Text)
+    """``still_working`` while the model has the prompt and has said nothing for some seconds."""
     error_code: Mapped[str | None] = mapped_column(Text)
     """Why it failed; while it is retried, why the last attempt did."""
     error_message: Mapped[str | None] = mapped_column(Text)
@@ -127,13 +163,18 @@ class Job(Base):
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """What is asked, by whom, and how long it may take."""
+    """What is asked, by whom, and when it has to be done."""
 
     owner: str
     type: JobType
     message: str
     max_attempts: int
     deadline_seconds: float
+    """From ``run_at``, or from now."""
+    ttl_seconds: float | None = None
+    """A worker must have claimed it so soon after ``run_at``, or after now."""
+    run_at: dt.datetime | None = None
+    """Not before; a time that has passed is now."""
     priority: int = DEFAULT_PRIORITY
 
     def row(self) -> dict[str, object]:
@@ -143,11 +184,13 @@ class NewJob:
 
 
 _INSERT = """
-    INSERT INTO jobs (id, owner, type, queue_class, message, priority, status, max_attempts, deadline_seconds,
-                      created_at, updated_at, next_attempt_at, rank_at, deadline_at)
+    INSERT INTO jobs (id, owner, type, queue_class, message, priority, status, max_attempts, deadline_seconds, run_at,
+                      created_at, updated_at, next_attempt_at, due, rank_at, deadline_at, start_by)
     SELECT CAST(:id AS uuid), :owner, :type, :queue_class, :message, :priority, 'created', :max_attempts,
-           :deadline_seconds, t, t, t, t - make_interval(secs => :ahead), t + make_interval(secs => :deadline_seconds)
-    FROM (SELECT clock_timestamp() AS t) AS clock
+           :deadline_seconds, :run_at, t, t, from_t, from_t <= t, from_t - make_interval(secs => :ahead),
+           from_t + make_interval(secs => :deadline_seconds), from_t + make_interval(secs => :ttl_seconds)
+    FROM (SELECT t, GREATEST(t, CAST(:run_at AS timestamptz)) AS from_t
+          FROM (SELECT clock_timestamp() AS t) AS clock) AS clock
 """
 _CREATE = text(_INSERT)
 _CREATE_ONCE = text(f"WITH claimed AS ({idempotency.CLAIM}) {_INSERT} WHERE EXISTS (SELECT FROM claimed) RETURNING id")
@@ -160,17 +203,20 @@ def create(session: Session | Bare, new_job: NewJob) -> str:
     return str(row["id"])
 
 
-def create_once(session: Session | Bare, new_job: NewJob, *, key: str) -> tuple[str, bool]:
+def create_once(session: Session | Bare, new_job: NewJob, *, key: str, said: Mapping[str, object]) -> tuple[str, bool]:
     """Store a job unless this owner's key already made one: ``(job id, whether it is new)``.
 
     Key and job are inserted by one statement. However many arrive at once with
     one key, the first wins and the others wait for its commit.
 
+    Args:
+        said: the validated request without our defaults, which may change while a key lives.
+
     Raises:
-        IdempotencyKeyReused: the key made a job of another kind or message.
+        IdempotencyKeyReused: the key was used for another request.
     """
     row = new_job.row()
-    request_hash = idempotency.hash_of({"type": new_job.type, "message": new_job.message})
+    request_hash = idempotency.hash_of(said)
     once = {**row, "key": key, "request_hash": request_hash}
     while session.execute(_CREATE_ONCE, once).mappings().one_or_none() is None:
         made = idempotency.job_of(session, scope=new_job.owner, key=key, request_hash=request_hash)
@@ -183,7 +229,8 @@ def create_once(session: Session | Bare, new_job: NewJob, *, key: str) -> tuple[
 _WIRE_TIME = r"""'YYYY-MM-DD"T"HH24\:MI\:SS.US"Z"'"""
 _SHOWN = text(f"""
     SELECT id::text AS id, status, type, created_at, updated_at, next_attempt_at, result, error_code, error_message,
-           attempt, failures, max_attempts, model, truncated,
+           attempt, failures, max_attempts, model, truncated, degraded, note, owner, queue_class, due, priority,
+           run_at, deadline_at, batch_id::text AS batch_id, custom_id,
            CAST(CEIL(EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())) AS int) AS due_in,
            CASE WHEN attempt > 0 THEN ARRAY(
                SELECT json_build_object(
@@ -210,7 +257,12 @@ def shown(session: Session | Bare, job_id: str) -> Mapping[Any, Any]:
 
 
 def cancel(session: Session, job_id: str) -> bool:
-    """Stop an unfinished job for good; whether it was this call that did. A running attempt loses its claim."""
+    """Stop an unfinished job for good; whether it was this call that did. A running attempt loses its claim.
+
+    Raises:
+        JobNotFound: there is none.
+        AlreadyFinished: it completed or failed before.
+    """
     moved = move(
         session,
         [{"id": job_id, "attempt": None}],
@@ -219,7 +271,14 @@ def cancel(session: Session, job_id: str) -> bool:
         log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'cancelled' FROM moved
                WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",
     )
-    return bool(moved)
+    if moved:
+        return True
+    status = session.execute(text("SELECT status FROM jobs WHERE id = CAST(:id AS uuid)"), {"id": job_id}).scalar()
+    if status is None:
+        raise JobNotFound
+    if status != JobStatus.CANCELLED:
+        raise AlreadyFinished(status)
+    return False
 
 
 def dead_letters(session: Session, *, limit: int, before: tuple[dt.datetime, str] | None = None) -> list[Job]:
@@ -257,7 +316,8 @@ def redrive(session: Session, job_id: str) -> None:
         [{"id": job_id, "attempt": None}],
         to=JobStatus.CREATED,
         changes="""failures = 0, lost_count = 0, finished_at = NULL, error_code = NULL, error_message = NULL,
-                   next_attempt_at = clock_timestamp(), announced_at = NULL,
+                   next_attempt_at = clock_timestamp(), due = true, announced_at = NULL, start_by = NULL,
+                   discarded_at = NULL, fallback = 0,
                    deadline_at = clock_timestamp() + make_interval(secs => jobs.deadline_seconds)""",
         log="SELECT 1",
     )

@@ -90,20 +90,29 @@ def reap(session: Session) -> list[str]:
 
 
 _EXPIRED = text(f"""
-    SELECT id::text AS id, attempt FROM jobs WHERE status IN {in_sql(WAITING)} AND deadline_at < clock_timestamp()
-    ORDER BY id LIMIT {REAPED_AT_ONCE} FOR UPDATE SKIP LOCKED
+    SELECT id::text AS id, attempt FROM jobs WHERE id IN (
+        (SELECT id FROM jobs WHERE status IN {in_sql(WAITING)} AND deadline_at < clock_timestamp()
+         LIMIT {REAPED_AT_ONCE})
+        UNION ALL
+        (SELECT id FROM jobs WHERE status = 'created' AND start_by < clock_timestamp() LIMIT {REAPED_AT_ONCE})
+    ) AND status IN {in_sql(WAITING)} ORDER BY id FOR UPDATE SKIP LOCKED
 """)  # noqa: S608
 
 
 def expire(session: Session) -> list[str]:
-    """Fail waiting jobs that are past their deadline; answers their ids. (A running one is stopped by its worker.)"""
+    """Fail waiting jobs that are past their deadline, or that nobody began in time; answers their ids.
+
+    (A running one is stopped by its worker.)
+    """
     moved = move(
         session,
         [dict(row) for row in session.execute(_EXPIRED).mappings()],
         to=JobStatus.FAILED,
         leaving=WAITING,
         changes="""finished_at = clock_timestamp(), announced_at = NULL, error_code = 'deadline_exceeded',
-                   error_message = 'The job was not finished before its deadline.'
+                   error_message = CASE WHEN jobs.deadline_at < clock_timestamp()
+                       THEN 'The job was not finished before its deadline.'
+                       ELSE 'No worker began the job within its ttlSeconds.' END
                        || COALESCE(' Its last attempt ended with ' || jobs.error_code || '.', '')""",
         log="SELECT 1",
         returning="id::text AS id",

@@ -223,6 +223,42 @@ class Settings:
         meaning="A `summarize` job unfinished after this long has failed.",
     )
 
+    chat_ttl_seconds: float = _knob(
+        "CHAT_TTL_SECONDS",
+        forms.seconds(0, 86400),
+        default=0.0,
+        example="60",
+        meaning="A `chat` job no worker has begun after this long has failed; 0: only its deadline counts.",
+    )
+    summarize_ttl_seconds: float = _knob(
+        "SUMMARIZE_TTL_SECONDS",
+        forms.seconds(0, 86400),
+        default=0.0,
+        example="60",
+        meaning="A `summarize` job no worker has begun after this long has failed; 0: only its deadline counts.",
+    )
+    job_retention_days: float = _knob(
+        "JOB_RETENTION_DAYS",
+        forms.seconds(0.01, 3650, unit="days"),
+        default=30.0,
+        example="30",
+        meaning="Finished jobs are removed after so many days.",
+    )
+    most_waiting: int = _knob(
+        "MOST_WAITING",
+        forms.whole(1, 10_000_000),
+        default=200_000,
+        example="200000",
+        meaning="With so many jobs waiting no more are accepted (503).",
+    )
+    most_waiting_per_owner: int = _knob(
+        "MOST_WAITING_PER_OWNER",
+        forms.whole(1, 10_000_000),
+        default=20_000,
+        example="20000",
+        meaning="With so many of one caller's jobs waiting no more of it are accepted (429).",
+    )
+
     @property
     def data_folder(self) -> pathlib.Path:
         """The folder of ``PARLEY_DATA``, whole."""

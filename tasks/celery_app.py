@@ -1,6 +1,6 @@
 """The Celery application, with one guard for kombu.
 
-``celery -A tasks.celery_app worker -Q interactive`` starts a worker.
+``celery -A tasks.celery_app worker -Q interactive`` (or ``-Q batch``) starts a worker.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ time for each queue class, whichever takes the advisory lock; all may reap. It
 is the only process that publishes to Celery, so a dead or frozen Redis is
 waited for here and nowhere else.
 
-Two loops, so that a publish which waits for Redis does not keep leases from
-being reaped: *announce* (woken by NOTIFY, else every 100 ms) and *keep* (every
-second: amnesty, reap, deadlines, heartbeat; every minute: pruning).
+Three loops, so that a publish which waits for Redis does not keep leases from
+being reaped: *announce* (woken by NOTIFY, else every 100 ms), *keep* (every
+second: amnesty, reap, deadlines, heartbeat; every minute: pruning) and *count*
+(every second: what waits, and who stands where).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from models import announcements, base, heartbeats, idempotency, leases, logs, settings, waiting
+from models import announcements, base, heartbeats, idempotency, leases, logs, settings, snapshots, waiting
 from models.base import Session, is_outage
 from models.jobs import QueueClass
 from models.settings import Settings
@@ -32,9 +33,10 @@ GATHER_SECONDS = 0.01
 """After a tick that published: under load the next one then finds a bundle, not a single job."""
 KEEP_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
+COUNT_SECONDS = 1.0
+COUNT_SHARE = 20
 PRUNED_AT_ONCE = 10_000
 LARGEST_BUNDLE = 32
-LARGEST_ANNOUNCEMENT = 512
 LONGEST_PAUSE_SECONDS = 2.0
 
 log = logs.logger()
@@ -45,10 +47,10 @@ def announce(queue_class: str, *, again_after: float) -> int:
     with Session.begin() as session:
         if not announcements.take_turn(session, queue_class):
             return 0
-        room = min(LARGEST_ANNOUNCEMENT, announcements.room(session, queue_class, again_after=again_after))
-        if not room:
+        room = announcements.room(session, queue_class, again_after=again_after)
+        if not room.free:
             return 0
-        hints = announcements.stamp(session, queue_class, most=room, again_after=again_after)
+        hints = announcements.stamp(session, queue_class, room=room, again_after=again_after)
     return _publish(hints, queue_class)
 
 
@@ -99,23 +101,41 @@ class Dispatcher:
         self._pruned_at = time.monotonic()
 
     def stop(self) -> None:
-        """Let both loops finish their tick and end."""
+        """Let the loops finish their tick and end."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Both loops; returns when both have ended."""
-        keeper = threading.Thread(target=self._loop, args=[self._keep], name="keep", daemon=True)
-        keeper.start()
+        """All loops; returns when they have ended."""
+        others = [
+            threading.Thread(target=self._loop, args=[tick], name=tick.__name__, daemon=True)
+            for tick in (self._keep, self._count)
+        ]
+        for thread in others:
+            thread.start()
         log.info("dispatcher_ready", dispatcher=self._name)
         self._loop(self._announce)
-        keeper.join(KEEP_SECONDS + self._settings.db_statement_seconds)
+        for thread in others:
+            thread.join(KEEP_SECONDS + self._settings.db_statement_seconds)
 
     def _announce(self) -> None:
+        with Session.begin() as session:
+            announcements.promote(session)
         published = [announce(each, again_after=self._settings.announce_seconds) for each in QueueClass]
         if any(published):
             self._stopping.wait(GATHER_SECONDS)
         else:
             self._wakeup.wait(POLL_SECONDS)
+
+    def _count(self) -> None:
+        """A long queue is counted less often, so that counting stays below a twentieth of a core."""
+        begun_at = time.monotonic()
+        with Session.begin() as session:
+            if announcements.take_turn(session, snapshots.BACKLOG):
+                snapshots.take_backlog(session)
+                for each in QueueClass:
+                    room = announcements.room(session, each, again_after=self._settings.announce_seconds)
+                    snapshots.take(session, each, share=room.share)
+        self._stopping.wait(max(COUNT_SECONDS, COUNT_SHARE * (time.monotonic() - begun_at)))
 
     def _keep(self) -> None:
         with Session.begin() as session:

@@ -7,12 +7,14 @@ Losing it, repeating it or delivering it late changes nothing but a second.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from typing import Any
 
 from celery import signals
 
 from models import base, heartbeats, logs, settings, waiting
+from models.jobs import QueueClass
 from tasks.celery_app import celery_app
 from tasks.llm import provider_from
 from tasks.runner import Runner
@@ -57,7 +59,17 @@ def _open(**_: Any) -> None:
     ours = settings.current()
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
     base.open_database(ours, name="worker")
-    _Process.runner = Runner(ours, provider_from(ours), name=heartbeats.name_of_this_process())
+    _Process.runner = Runner(
+        ours, provider_from(ours), name=heartbeats.name_of_this_process(), queue_class=_queue_class()
+    )
+
+
+def _queue_class() -> QueueClass:
+    """What ``-Q`` said: a worker that took both classes would let batches crowd out those who wait."""
+    queues = sorted(celery_app.amqp.queues.consume_from)
+    if len(queues) != 1 or queues[0] not in {each.value for each in QueueClass}:
+        sys.exit(f"Start each worker with one of: {', '.join(f'-Q {each}' for each in QueueClass)}.")
+    return QueueClass(queues[0])
 
 
 @signals.worker_ready.connect

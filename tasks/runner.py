@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from models import attempts, logs
 from models.attempts import Claimed, Ending, Outcome
 from models.base import Session
+from models.jobs import QueueClass
 from models.settings import Settings
 from tasks import alone, retry
 from tasks.llm.base import Call, Kind, Prompt, Provider, ProviderError, Reply
@@ -57,10 +58,13 @@ class Runner:
 
     Args:
         name: of this process; stands in ``jobs.leased_by``.
+        queue_class: of the jobs it gets.
     """
 
-    def __init__(self, settings: Settings, provider: Provider, *, name: str) -> None:
-        self.settings, self.provider, self.name = settings, provider, name
+    def __init__(
+        self, settings: Settings, provider: Provider, *, name: str, queue_class: QueueClass = QueueClass.INTERACTIVE
+    ) -> None:
+        self.settings, self.provider, self.name, self.queue_class = settings, provider, name, queue_class
         self.recorder = Recorder(on_done=self._done)
         self.stopping = False
         self._free = settings.worker_slots

@@ -21,7 +21,6 @@ from sqlalchemy.orm import Session as OrmSession
 
 from models import heartbeats, leases, logs
 from models.base import Session
-from models.jobs import QueueClass
 from tasks.llm.base import DEADLINE
 from tasks.runner import LOST, Runner
 
@@ -85,7 +84,7 @@ class Watch:
             session,
             kind=heartbeats.WORKER,
             instance=self._runner.name,
-            queue_class=QueueClass.INTERACTIVE,
+            queue_class=self._runner.queue_class,
             slots=0 if self._runner.stopping else self._runner.settings.worker_slots,
         )
 

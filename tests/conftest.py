@@ -31,7 +31,7 @@ __all__ = ["ROOT", "Servers", "browser"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEMPLATE = "parley_template"
 _DATABASE, _REDIS = "PARLEY_TEST_DATABASE_URL", "PARLEY_TEST_REDIS_URL"
-TABLES = "jobs, attempts, idempotency_keys, heartbeats"
+TABLES = "jobs, attempts, batches, idempotency_keys, heartbeats, snapshots, tombstones"
 
 
 def pytest_configure(config: pytest.Config) -> None:

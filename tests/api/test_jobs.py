@@ -6,6 +6,7 @@ import datetime as dt
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -13,11 +14,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from api.schemas import JobSchema
-from models import jobs
+from models import jobs, leases
 from models.attempts import Ending, Outcome, record
 from models.base import Session
 from models.states import JobStatus
-from tests.factories import a_job, ask, claim, now, the_job
+from tests.factories import a_job, ask, change, claim, create, now, the_attempt, the_job
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -63,7 +64,7 @@ def test_a_job_shows_all_its_facts_while_it_waits(client: FlaskClient) -> None:
     response = client.get(f"/api/jobs/{created['jobId']}")
 
     job = response.get_json()
-    times = {name: job.pop(name) for name in ("createdAt", "updatedAt", "nextAttemptAt")}
+    times = {name: job.pop(name) for name in ("createdAt", "updatedAt", "nextAttemptAt", "deadlineAt")}
     assert all(TIME.fullmatch(value) for value in times.values())
     assert job == {
         "jobId": created["jobId"],
@@ -75,7 +76,16 @@ def test_a_job_shows_all_its_facts_while_it_waits(client: FlaskClient) -> None:
         "attempt": 0,
         "failures": 0,
         "maxAttempts": 5,
+        "runAt": None,
+        "priority": 5,
+        "queuePosition": None,
+        "etaSeconds": None,
+        "waitReason": "behind",
+        "note": None,
+        "batchId": None,
+        "customId": None,
         "model": None,
+        "degraded": None,
         "usage": None,
         "attempts": [],
     }
@@ -248,3 +258,53 @@ def test_fifty_at_once_with_one_key_make_one_job(app: Flask) -> None:
     assert sorted(status for status, _ in answers) == [200] * 49 + [201]
     assert len({job_id for _, job_id in answers}) == 1
     assert rows() == 1
+
+
+@pytest.mark.parametrize("method", ["delete", "post"])
+def test_cancelling_is_idempotent_and_answers_with_the_job(client: FlaskClient, method: str) -> None:
+    """Waiting or running: 200, and 200 again."""
+    job_id = a_job(status=JobStatus.ANALYZING)
+    address = f"/api/jobs/{job_id}" + ("/cancel" if method == "post" else "")
+
+    answers = [getattr(client, method)(address) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.get_json()["status"] for answer in answers] == ["cancelled", "cancelled"]
+    assert the_attempt(job_id, 1).outcome is Outcome.CANCELLED
+
+
+@pytest.mark.parametrize("status", [JobStatus.COMPLETED, JobStatus.FAILED])
+def test_what_has_finished_cannot_be_cancelled(client: FlaskClient, status: JobStatus) -> None:
+    """409, and nothing changes."""
+    answer = client.delete(f"/api/jobs/{a_job(status=status)}")
+
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "already_finished")
+
+
+def test_a_job_can_be_given_times_and_a_priority(client: FlaskClient) -> None:
+    """Both limits count from the time at which it may begin."""
+    run_at = now() + dt.timedelta(hours=1)
+    order: dict[str, Any] = {"priority": 9, "deadlineSeconds": 60, "ttlSeconds": 30, "runAt": run_at.isoformat()}
+
+    status, created, _ = post(client, message="Later", **order)
+    job = the_job(created["jobId"])
+    shown = client.get(f"/api/jobs/{job.id}").get_json()
+
+    assert status == 201
+    assert (job.due, job.run_at, job.next_attempt_at, job.priority) == (False, run_at, run_at, 9)
+    assert job.deadline_at - run_at == dt.timedelta(seconds=60)
+    assert job.start_by is not None
+    assert job.start_by - run_at == dt.timedelta(seconds=30)
+    assert (shown["waitReason"], shown["queuePosition"]) == ("scheduled", None)
+
+
+def test_a_job_nobody_begins_in_time_fails() -> None:
+    """The reaper of deadlines also keeps the time to live; a job that has begun once is not touched."""
+    late, begun = create(ttl_seconds=1.0), a_job(status=JobStatus.RETRYING)
+    for job_id in (late, begun):
+        change(job_id, start_by=now() - dt.timedelta(seconds=1))
+
+    with Session.begin() as session:
+        assert leases.expire(session) == [late]
+    assert (the_job(late).status, the_job(late).error_code) == (JobStatus.FAILED, "deadline_exceeded")
+    assert "ttlSeconds" in (the_job(late).error_message or "")

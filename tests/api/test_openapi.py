@@ -50,8 +50,8 @@ def test_the_reader_loads_only_vendored_files(client: FlaskClient) -> None:
     assert "unsafe" not in page.headers["Content-Security-Policy"]
 
 
-# Refusals of well-formed requests: two that happen to share a key, a cursor we never gave.
-BEYOND_FORM = (b"idempotency_key_reused", b"invalid_cursor")
+# Refusals of well-formed requests: two that happen to share a key, a cursor we never gave, a time beyond the horizon.
+BEYOND_FORM = (b"idempotency_key_reused", b"invalid_cursor", b"too_far_ahead")
 
 
 @pytest.mark.timeout(300)
@@ -80,7 +80,7 @@ def test_the_application_keeps_to_its_document(app: Flask) -> None:
 
         keeps()
 
-    assert len(tried) == 8
+    assert len(tried) == 10
 
 
 schemathesis_settings = hypothesis.settings(

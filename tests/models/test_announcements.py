@@ -9,23 +9,26 @@ import pytest
 from sqlalchemy import text
 
 from models import announcements, heartbeats
+from models.announcements import Room
 from models.base import Session
 from models.jobs import QueueClass
 from models.states import JobStatus
-from tests.factories import a_job, change, create, now, the_job
+from tests.factories import a_job, change, claim, create, now, the_job
 
 pytestmark = pytest.mark.usefixtures("db")
 CLASS = QueueClass.INTERACTIVE
 
 
-def stamped(most: int = 100) -> list[str]:
+def stamped(most: int = 100, *, slots: int = 1000) -> list[str]:
     with Session.begin() as session:
-        return [job_id for job_id, _ in announcements.stamp(session, CLASS, most=most, again_after=5)]
+        announcements.promote(session)
+        room = Room(slots=slots, free=most)
+        return [job_id for job_id, _ in announcements.stamp(session, CLASS, room=room, again_after=5)]
 
 
 def room() -> int:
     with Session.begin() as session:
-        return announcements.room(session, CLASS, again_after=5)
+        return announcements.room(session, CLASS, again_after=5).free
 
 
 def a_worker(slots: int, *, silent_for: int = 0) -> None:
@@ -51,7 +54,7 @@ def test_an_announcement_taken_back_is_due_at_once() -> None:
     """What could not be published has not been said."""
     job_id = create()
     with Session.begin() as session:
-        hints = announcements.stamp(session, CLASS, most=10, again_after=5)
+        hints = announcements.stamp(session, CLASS, room=Room(slots=10, free=10), again_after=5)
         announcements.take_back(session, hints)
 
     assert stamped() == [job_id]
@@ -60,7 +63,7 @@ def test_an_announcement_taken_back_is_due_at_once() -> None:
 @pytest.mark.parametrize(
     "columns",
     [
-        {"next_attempt_at": now() + dt.timedelta(hours=1)},
+        {"next_attempt_at": now() + dt.timedelta(hours=1), "due": False},
         {"deadline_at": now() - dt.timedelta(minutes=1)},
         {"status": JobStatus.ANALYZING},
         {"status": JobStatus.COMPLETED},
@@ -82,6 +85,36 @@ def test_owners_take_turns_however_much_one_of_them_sends() -> None:
     quiet = a_job(owner="quiet", rank_at=now() + dt.timedelta(hours=1))
 
     assert stamped(most=3)[1] == quiet
+
+
+def test_what_an_owner_has_running_counts_as_turns_it_has_had() -> None:
+    """A newcomer comes before the next job of one who holds slots already."""
+    for _ in range(3):
+        a_job(owner="busy", status=JobStatus.ANALYZING)
+    a_job(owner="busy")
+    newcomer = [a_job(owner="newcomer", rank_at=now() + dt.timedelta(hours=1, seconds=n)) for n in range(3)]
+
+    assert stamped(most=3) == newcomer
+
+
+def test_nobody_gets_more_than_half_of_the_slots_while_another_waits() -> None:
+    """Running and announced jobs count; alone, an owner may have them all."""
+    for _ in range(3):
+        a_job(owner="loud", status=JobStatus.ANALYZING)
+    loud = [a_job(owner="loud", rank_at=now() + dt.timedelta(seconds=n)) for n in range(4)]
+    quiet = a_job(owner="quiet", rank_at=now() + dt.timedelta(hours=1))
+
+    assert stamped(slots=8) == [quiet, loud[0]]
+    claim(quiet)
+    assert stamped(slots=8) == loud[1:]
+
+
+def test_a_back_off_that_is_over_lets_a_job_in_again() -> None:
+    """The announcer looks only at what is due, however much is not."""
+    over = a_job(status=JobStatus.RETRYING, due=False, next_attempt_at=now() - dt.timedelta(seconds=1))
+    a_job(status=JobStatus.RETRYING, due=False, next_attempt_at=now() + dt.timedelta(seconds=60))
+
+    assert stamped() == [over]
 
 
 def test_an_owners_own_jobs_go_by_rank() -> None:

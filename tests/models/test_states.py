@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from models import attempts, jobs, leases
 from models.attempts import Ending, Outcome
 from models.base import Session
-from models.errors import DeadLetterNotFound
+from models.errors import AlreadyFinished, DeadLetterNotFound
 from models.states import JobStatus
 from tests.factories import a_job, change, the_attempt, the_job
 
@@ -65,8 +65,11 @@ def _ask(job_id: str, attempt: int) -> object:
 
 
 def _cancel(job_id: str, _: int) -> object:
-    with Session.begin() as session:
-        return jobs.cancel(session, job_id)
+    try:
+        with Session.begin() as session:
+            return jobs.cancel(session, job_id)
+    except AlreadyFinished:
+        return None
 
 
 def _redrive(job_id: str, _: int) -> object:

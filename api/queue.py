@@ -1,0 +1,89 @@
+"""The queue as callers see it: what they may add, where a job stands, and why it waits.
+
+Each api process keeps the announcer's snapshot for a second. A caller's own
+jobs since then are counted on top, so that a burst does not slip through.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from models import snapshots
+from models.base import bare
+from models.errors import BacklogFull, OwnerBacklogFull
+from models.settings import Settings
+from models.states import JobStatus
+
+KEPT_SECONDS = 1.0
+
+
+NOWHERE = {"queuePosition": None, "etaSeconds": None, "waitReason": None}
+"""Where a job stands that does not wait."""
+
+
+class Queue:
+    """One for each process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._most, self._most_per_owner = settings.most_waiting, settings.most_waiting_per_owner
+        self._bodies: Mapping[str, Any] = {}
+        self._places: dict[str, int] = {}
+        self._since: Counter[str] = Counter()
+        self._load_at = 0.0
+        self._loading = threading.Lock()
+
+    def admit(self, owner: str, *, jobs: int = 1) -> None:
+        """Count these jobs in.
+
+        Raises:
+            BacklogFull: too many wait.
+            OwnerBacklogFull: too many of this owner's wait.
+        """
+        self._refresh()
+        backlog = self._bodies.get(snapshots.BACKLOG) or {"waiting": 0, "owners": {}}
+        if backlog["waiting"] + self._since.total() + jobs > self._most:
+            raise BacklogFull
+        if backlog["owners"].get(owner, 0) + self._since[owner] + jobs > self._most_per_owner:
+            raise OwnerBacklogFull(self._most_per_owner)
+        self._since[owner] += jobs
+
+    def place(self, job: Mapping[Any, Any]) -> dict[str, Any]:
+        """``queuePosition``, ``etaSeconds`` and ``waitReason`` of a waiting job; null where nobody knows."""
+        if not job["due"]:
+            reason = "scheduled" if job["status"] == JobStatus.CREATED else "backoff"
+            return {"queuePosition": None, "etaSeconds": None, "waitReason": reason}
+        self._refresh()
+        queue = self._bodies.get(job["queue_class"]) or {}
+        position, rate = self._places.get(job["id"]), queue.get("rate")
+        return {
+            "queuePosition": position,
+            "etaSeconds": math.ceil(position / rate) if position and rate else None,
+            "waitReason": self._reason(job, queue),
+        }
+
+    def _reason(self, job: Mapping[Any, Any], queue: Mapping[str, Any]) -> str:
+        return "owner_limit" if job["owner"] in queue.get("limited", ()) else "behind"
+
+    def _refresh(self) -> None:
+        """Only one request a second asks; the others go on with what there is."""
+        if time.monotonic() < self._load_at or not self._loading.acquire(blocking=False):
+            return
+        try:
+            self._load_at = time.monotonic() + KEPT_SECONDS
+            with bare() as session:
+                bodies = snapshots.latest(session)
+            if bodies != self._bodies:
+                self._bodies, self._since = bodies, Counter()
+                self._places = {
+                    job_id: place
+                    for name, body in bodies.items()
+                    if name != snapshots.BACKLOG
+                    for place, job_id in enumerate(body["ids"], start=1)
+                }
+        finally:
+            self._loading.release()
