@@ -60,6 +60,16 @@ class Whole(fields.Integer):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
+class Moment(fields.AwareDateTime):
+    """A time with its zone, in UTC from here on: PostgreSQL does not know every offset that Python does."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.datetime:
+        try:
+            return super()._deserialize(value, attr, data, **kwargs).astimezone(dt.UTC)
+        except OverflowError:
+            raise self.make_error("invalid", input=value, obj_type="datetime") from None
+
+
 _ALWAYS = {"required": "required: This field is required.", "null": "wrong_type: This field may not be null."}
 
 
@@ -129,7 +139,7 @@ class NewJobSchema(Schema):
     )
     deadline_seconds = _seconds("It fails if it has not finished so long after `runAt`, or after now.")
     ttl_seconds = _seconds("It fails if no worker has begun it so long after `runAt`, or after now.")
-    run_at = fields.AwareDateTime(
+    run_at = Moment(
         format="iso",
         validate=_soon,
         error_messages={

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, sessionmaker
 
+import models
 from models.settings import Settings
 
 # expire_on_commit=False: a view may serialise what it has just committed.
@@ -65,6 +66,7 @@ def open_database(settings: Settings, *, name: str) -> Engine:
     Args:
         name: shown in ``pg_stat_activity`` (``parley api``).
     """
+    models.load_tables()  # a foreign key names a table that its own module need not import
     engine = _engine(settings, name, overflow=POOL_OVERFLOW)
     Session.configure(bind=engine)
     # A pool of its own: switching a connection back and forth would cost the round trip that autocommit saves.
