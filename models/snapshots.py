@@ -21,9 +21,8 @@ from models.states import WAITING, in_sql
 BACKLOG = "backlog"
 """The snapshot of all classes together; the others have the name of their class."""
 POSITIONS = 1000
-COUNTED_FROM = 100
-"""Owners with fewer waiting jobs than this are not listed: they are far from any limit."""
 MOST_OWNERS = 1000
+"""Those with the most waiting jobs are listed; only they can be near a limit."""
 RATE_SECONDS = 30
 
 
@@ -60,7 +59,7 @@ _BACKLOG = text(
         queue="",
         body=f"""(
             SELECT jsonb_build_object('waiting', COALESCE(sum(waiting), 0), 'owners', COALESCE(
-                jsonb_object_agg(owner, waiting) FILTER (WHERE waiting >= {COUNTED_FROM} AND place <= {MOST_OWNERS}),
+                jsonb_object_agg(owner, waiting) FILTER (WHERE place <= {MOST_OWNERS}),
                 '{{}}'))
             FROM (SELECT owner, count(*) AS waiting, row_number() OVER (ORDER BY count(*) DESC) AS place
                   FROM jobs WHERE status IN {in_sql(WAITING)} GROUP BY owner) AS owners)""",  # noqa: S608
