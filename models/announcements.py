@@ -27,6 +27,8 @@ SMALLEST_WINDOW = 8
 """Announced although no slot is free: the next jobs then stand at a worker's door when one falls free."""
 LARGEST_ANNOUNCEMENT = 512
 PROMOTED_AT_ONCE = 1000
+LOOKED_AT = 2000
+"""Jobs at a tick, shared among the owners."""
 WAKE_CHANNEL = "parley_jobs"
 """``NOTIFY`` here says that jobs were created: the API sends it, the dispatcher listens."""
 LOCK_SPACE = 0x5041524C
@@ -48,13 +50,14 @@ _ROOM = text(f"""
             AND seen_at > clock_timestamp() - interval '{heartbeats.LIVE_SECONDS} seconds') AS slots,
            (SELECT count(*) FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(RUNNING)}) AS running,
            (SELECT count(*) FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)}
-            AND announced_at > clock_timestamp() - make_interval(secs => :again_after)) AS announced
+            AND announced_at > statement_timestamp() - make_interval(secs => :again_after)) AS announced,
+           EXISTS (SELECT FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)} AND due) AS any_due
 """)  # noqa: S608
 
 
 @dataclass(frozen=True)
 class Room:
-    """How much may be announced now."""
+    """How much may be announced now; nothing if nothing is due."""
 
     slots: int
     """Of all live workers of the class."""
@@ -70,7 +73,7 @@ def room(session: Session, queue_class: str, *, again_after: float) -> Room:
     """How many more jobs may be announced now; none while no worker lives, or hints would pile up in Redis."""
     now = session.execute(_ROOM, {"queue_class": queue_class, "again_after": again_after}).one()
     slots = int(now.slots)
-    free = max(SMALLEST_WINDOW, slots - int(now.running)) - int(now.announced) if slots else 0
+    free = max(SMALLEST_WINDOW, slots - int(now.running)) - int(now.announced) if slots and now.any_due else 0
     return Room(slots=slots, free=min(LARGEST_ANNOUNCEMENT, max(0, free)))
 
 
@@ -90,14 +93,14 @@ TURNS = f"""
             WHERE queue_class = :queue_class AND owner = owners.owner AND status IN {in_sql(WAITING)} AND due
             AND deadline_at > clock_timestamp()
             AND (announced_at IS NULL OR announced_at <= clock_timestamp() - make_interval(secs => :again_after))
-            ORDER BY rank_at LIMIT :most
+            ORDER BY rank_at LIMIT (SELECT LEAST(:most, GREATEST(2, {LOOKED_AT} / count(*))) FROM owners)
         ) AS first
     ), busy AS (
         SELECT owner, count(*) AS held FROM (
             SELECT owner FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(RUNNING)}
             UNION ALL
             SELECT owner FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)}
-            AND announced_at > clock_timestamp() - make_interval(secs => :again_after)
+            AND announced_at > statement_timestamp() - make_interval(secs => :again_after)
         ) AS jobs GROUP BY owner
     ), queue AS (
         SELECT id, owner, turn + COALESCE(held, 0) AS turn, rank_at FROM due LEFT JOIN busy USING (owner)
@@ -106,6 +109,8 @@ TURNS = f"""
     )
 """  # noqa: S608
 """Each owner's first waiting jobs: ``queue``, in the order of ``turn, rank_at``.
+
+Of a crowd of owners only two jobs each: what is left over is there at the next tick.
 
 ``turn`` is how many slots the owner would hold with this job; ``crowd`` says whether several owners wait.
 """
@@ -140,9 +145,9 @@ def stamp(session: Session, queue_class: str, *, room: Room, again_after: float)
 
 
 _PROMOTE = text(f"""
-    UPDATE jobs SET due = true WHERE id IN (
-        SELECT id FROM jobs WHERE status IN {in_sql(WAITING)} AND NOT due AND next_attempt_at <= clock_timestamp()
-        ORDER BY next_attempt_at LIMIT {PROMOTED_AT_ONCE} FOR UPDATE SKIP LOCKED)
+    UPDATE jobs SET due = true WHERE id = ANY(ARRAY(
+        SELECT id FROM jobs WHERE status IN {in_sql(WAITING)} AND NOT due AND next_attempt_at <= statement_timestamp()
+        ORDER BY next_attempt_at LIMIT {PROMOTED_AT_ONCE} FOR UPDATE SKIP LOCKED))
 """)  # noqa: S608
 
 

@@ -78,7 +78,7 @@ def job_of(session: Session | Bare, *, scope: str, key: str, request_hash: bytes
 
 _PRUNE = text("""
     DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM idempotency_keys WHERE expires_at < clock_timestamp() LIMIT :most FOR UPDATE SKIP LOCKED))
+        SELECT ctid FROM idempotency_keys WHERE expires_at < statement_timestamp() LIMIT :most FOR UPDATE SKIP LOCKED))
 """)
 
 

@@ -91,10 +91,10 @@ def reap(session: Session) -> list[str]:
 
 _EXPIRED = text(f"""
     SELECT id::text AS id, attempt FROM jobs WHERE id IN (
-        (SELECT id FROM jobs WHERE status IN {in_sql(WAITING)} AND deadline_at < clock_timestamp()
+        (SELECT id FROM jobs WHERE status IN {in_sql(WAITING)} AND deadline_at < statement_timestamp()
          LIMIT {REAPED_AT_ONCE})
         UNION ALL
-        (SELECT id FROM jobs WHERE status = 'created' AND start_by < clock_timestamp() LIMIT {REAPED_AT_ONCE})
+        (SELECT id FROM jobs WHERE status = 'created' AND start_by < statement_timestamp() LIMIT {REAPED_AT_ONCE})
     ) AND status IN {in_sql(WAITING)} ORDER BY id FOR UPDATE SKIP LOCKED
 """)  # noqa: S608
 

@@ -50,7 +50,7 @@ _QUEUE = text(
             'ids', (SELECT COALESCE(jsonb_agg(id ORDER BY turn, rank_at), '[]') FROM (
                 SELECT id, turn, rank_at FROM queue ORDER BY turn, rank_at LIMIT {POSITIONS}) AS first),
             'rate', (SELECT count(*) / {RATE_SECONDS}.0 FROM jobs WHERE queue_class = :queue_class
-                     AND finished_at > clock_timestamp() - interval '{RATE_SECONDS} seconds'),
+                     AND finished_at > statement_timestamp() - interval '{RATE_SECONDS} seconds'),
             'limited', (SELECT COALESCE(jsonb_agg(owner), '[]') FROM busy, crowd WHERE is_one AND held >= :share))""",  # noqa: S608
     )
 )

@@ -142,8 +142,17 @@ def test_a_few_jobs_are_announced_although_every_slot_is_taken() -> None:
     a_worker(2)
     for _ in range(2):
         a_job(status=JobStatus.ANALYZING)
+    create()
 
     assert room() == announcements.SMALLEST_WINDOW
+
+
+def test_there_is_no_room_to_fill_when_nothing_is_due() -> None:
+    """An idle announcer does not even look for the order of the queue."""
+    a_worker(20)
+    a_job(due=False)
+
+    assert room() == 0
 
 
 @pytest.mark.parametrize("silent_for", [None, 11])
