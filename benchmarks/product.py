@@ -51,7 +51,8 @@ def eventually(look: Callable[[], T], *, seconds: float, what: str, every: float
 class Product:
     """Servers from `__enter__` to `__exit__`; of the product's processes, those that `run_only` names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, slots: int = SLOTS) -> None:
+        self._slots = slots
         self._ends = ExitStack()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.port, self.floor_port = ports.free_port(), ports.free_port()
@@ -92,7 +93,7 @@ class Product:
             "REDIS_URL": self._valkey.url,
             "LLM_BASE_URL": self.llm.base_url,
             "LLM_MODEL": "fake-model",
-            "WORKER_SLOTS": str(SLOTS),
+            "WORKER_SLOTS": str(self._slots),
             "STOP_GRACE_SECONDS": "2",
             "PORT": str(self.port),
             "PATH": PATH,
