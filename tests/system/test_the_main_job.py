@@ -146,15 +146,12 @@ def test_a_cancelled_job_has_its_call_broken_within_two_seconds(stack: Stack, ll
     llm.reset()
     job_id = stack.create("[[latency-ms=1500]] [[chunks=50]] [[chunk-ms=1000]] Talk")
     eventually(lambda: stack.job(job_id)["status"] == "analyzing")
-    stack.sql(
-        """UPDATE jobs SET status = 'cancelled', finished_at = now(), lease_until = NULL, leased_by = NULL
-           WHERE id = %s""",
-        job_id,
-    )
+    status, cancelled = stack.request("DELETE", f"/api/jobs/{job_id}")
 
     eventually(lambda: llm.stats()["active"] == 0, seconds=2.5)
 
-    assert stack.job(job_id)["status"] == "cancelled"
+    assert (status, cancelled["status"], stack.job(job_id)["status"]) == (200, "cancelled", "cancelled")
+    assert [attempt["outcome"] for attempt in stack.job(job_id)["attempts"]] == ["cancelled"]
 
 
 def test_fifty_posts_at_once_with_one_key_are_one_job_and_one_call(stack: Stack, llm: FakeLLM) -> None:

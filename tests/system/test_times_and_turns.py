@@ -1,0 +1,85 @@
+"""When a job may begin, when it must have begun, and who is next."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.client
+import json
+
+import pytest
+
+from tests.system.stack import Stack, eventually
+
+pytestmark = pytest.mark.xdist_group("system")
+SLOTS = 4
+SETTINGS = {"WORKER_SLOTS": str(SLOTS), "LLM_TOTAL_SECONDS": "20"}
+
+
+def create(stack: Stack, message: str, *, address: str = "127.0.0.1", **fields: object) -> str:
+    """A job of the caller with this address."""
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=10, source_address=(address, 0))
+    body = json.dumps({"message": message, **fields})
+    connection.request("POST", "/api/jobs", body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    assert response.status == 201, answer
+    return str(answer["jobId"])
+
+
+def test_a_scheduled_job_begins_when_its_time_has_come(stack: Stack) -> None:
+    """Not before, and without anybody's doing."""
+    run_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+    job_id = create(stack, "Later", runAt=run_at.isoformat())
+
+    waiting = stack.job(job_id)
+    job = stack.finished(job_id)
+
+    assert (waiting["status"], waiting["waitReason"], waiting["queuePosition"]) == ("created", "scheduled", None)
+    assert job["status"] == "completed"
+    assert dt.datetime.fromisoformat(job["attempts"][0]["startedAt"]) >= run_at
+
+
+def test_a_job_nobody_begins_in_time_fails(stack: Stack) -> None:
+    """All slots are taken for longer than it wants to wait; it was never tried."""
+    busy = [create(stack, f"[[latency-ms=4000]] {number}") for number in range(SLOTS)]
+    eventually(lambda: {stack.job(job_id)["status"] for job_id in busy} == {"analyzing"})
+
+    job = stack.finished(create(stack, "In vain", ttlSeconds=1))
+
+    assert (job["status"], job["error"]["code"], job["attempts"]) == ("failed", "deadline_exceeded", [])
+    assert {stack.finished(job_id)["status"] for job_id in busy} == {"completed"}
+
+
+def test_a_quiet_caller_need_not_wait_for_a_noisy_ones_backlog(stack: Stack) -> None:
+    """The quiet job comes before nearly all of what the noisy caller had handed in earlier."""
+    noisy = [create(stack, f"[[latency-ms=200]] {number}") for number in range(60)]
+    quiet = create(stack, "Me too", address="127.0.0.2")
+
+    assert stack.finished(quiet)["status"] == "completed"
+    [row] = stack.sql("SELECT count(*) AS n FROM jobs WHERE id::text = ANY(%s) AND status = 'created'", noisy)
+    assert row["n"] > 30
+    assert {stack.finished(job_id)["status"] for job_id in noisy} == {"completed"}
+
+
+def test_the_urgent_job_of_a_caller_overtakes_its_others(stack: Stack) -> None:
+    """One step of priority is worth a minute."""
+    others = [create(stack, f"[[latency-ms=200]] {number}", priority=0) for number in range(40)]
+    urgent = create(stack, "Now!", priority=9)
+
+    assert stack.finished(urgent)["status"] == "completed"
+    [row] = stack.sql("SELECT count(*) AS n FROM jobs WHERE id::text = ANY(%s) AND status = 'created'", others)
+    assert row["n"] > 15
+    assert {stack.finished(job_id)["status"] for job_id in others} == {"completed"}
+
+
+def test_a_waiting_job_shows_its_place(stack: Stack) -> None:
+    """From the announcer's count, which is a second old at most."""
+    busy = [create(stack, f"[[latency-ms=3000]] {number}") for number in range(SLOTS)]
+    eventually(lambda: {stack.job(job_id)["status"] for job_id in busy} == {"analyzing"})
+    waiting = [create(stack, f"Wait {number}") for number in range(3)]
+
+    eventually(lambda: [stack.job(job_id)["queuePosition"] for job_id in waiting] == [1, 2, 3])
+
+    assert {stack.job(job_id)["waitReason"] for job_id in waiting} == {"behind"}
+    assert {stack.finished(job_id)["status"] for job_id in [*busy, *waiting]} == {"completed"}
