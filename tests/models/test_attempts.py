@@ -95,15 +95,19 @@ def test_only_what_the_model_did_wrong_counts_as_a_failure(outcome: Outcome, sta
 
 def test_a_retried_job_waits_as_long_as_told_and_a_released_one_not_at_all() -> None:
     """The delay is counted from the database's clock."""
-    retried, released = a_job(status=JobStatus.ANALYZING), a_job(status=JobStatus.PROCESSING)
+    retried, snoozed = a_job(status=JobStatus.ANALYZING), a_job(status=JobStatus.ANALYZING)
+    released = a_job(status=JobStatus.PROCESSING)
 
     end(retried, Outcome.RETRIED, error_code="x", error_message="y", delay_seconds=40.0)
+    end(snoozed, Outcome.SNOOZED, error_code="x", error_message="y", delay_seconds=40.0)
     end(released, Outcome.RELEASED)
 
-    job = the_job(retried)
-    assert 39 < (job.next_attempt_at - job.updated_at).total_seconds() < 41
+    for job in (the_job(retried), the_job(snoozed)):
+        assert 39 < (job.next_attempt_at - job.updated_at).total_seconds() < 41
+        assert not job.due
     job = the_job(released)
     assert (job.next_attempt_at - job.updated_at).total_seconds() < 1
+    assert job.due
 
 
 def test_a_lost_lease_puts_the_job_back_without_counting_a_failure() -> None:

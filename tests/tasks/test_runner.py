@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 
 import pytest
 
@@ -63,6 +64,23 @@ def test_no_more_jobs_run_than_there_are_slots(runner: Runner, model: Slow) -> N
     assert sorted(during) == ["analyzing"] * 3 + ["created"] * 2
     eventually(lambda: {the_job(job_id).status for job_id in ids} == {JobStatus.COMPLETED})
     eventually(lambda: not runner.running)
+
+
+def test_a_hint_that_found_no_slot_in_time_is_dropped(db: Settings, model: Slow) -> None:
+    """By then the dispatcher announces the job again, perhaps to a worker that has room."""
+    runner = Runner(dataclasses.replace(db, worker_slots=1, announce_seconds=0.5), model, name="w")
+    running, late, fresh = create(), create(), create()
+    runner.take([(running, 0)])
+    assert model.asked.acquire(timeout=10)
+    runner.take([(late, 0)])
+    time.sleep(0.5)
+
+    runner.take([(fresh, 0)])
+    model.answer.set()
+
+    eventually(lambda: the_job(fresh).status is JobStatus.COMPLETED)
+    eventually(lambda: not runner.running)
+    assert the_job(late).status is JobStatus.CREATED
 
 
 def test_a_stopping_worker_breaks_what_does_not_end_and_gives_it_back(runner: Runner, model: Slow) -> None:
