@@ -1,5 +1,5 @@
 /**
- * The API: two requests, and every way they can end as a value.
+ * The API: three requests, and every way they can end as a value.
  *
  * Nothing here throws for what a network or a server does. An answer is `ok`, `refused` (the server read
  * the request and said no: asking again changes nothing) or `trouble` (asking again may help).
@@ -7,12 +7,17 @@
  */
 
 /** @typedef {import('./types.js').Answer} Answer */
+/** @typedef {import('./types.js').Trouble} Trouble */
 
 export const POST_TIMEOUT_MS = 20_000;
 export const GET_TIMEOUT_MS = 10_000;
+const CANCEL_TIMEOUT_MS = 10_000;
 
 /** Refused for now, though the number is in the 400s: timeout, conflict in flight, too early, too many. */
 const PASSING = new Set([408, 409, 425, 429]);
+
+/** The server read the id and knows no such job: it never did, or no longer does. */
+const GONE = new Set([400, 404, 410, 422]);
 
 /** @type {(answer: Response, askedAt: number) => void} */
 let onResponse = () => {};
@@ -48,6 +53,39 @@ export async function createJob({ message, type, key, signal }) {
 export async function fetchJob(jobId, signal) {
   // no-cache, not no-store: the browser may revalidate by ETag, and it never shows an old status.
   const answer = await request(`/api/jobs/${encodeURIComponent(jobId)}`, GET_TIMEOUT_MS, signal, { cache: 'no-cache' });
+  return withStatus(answer);
+}
+
+/**
+ * Cancel a job. Cancelling it again is answered in the same way.
+ * @param {string} jobId
+ * @returns {Promise<Answer>}
+ */
+export async function cancelJob(jobId) {
+  const path = `/api/jobs/${encodeURIComponent(jobId)}`;
+  // no-store: otherwise the browser's cache holds it back until a look at the same address is answered.
+  return withStatus(await request(path, CANCEL_TIMEOUT_MS, undefined, { method: 'DELETE', cache: 'no-store' }));
+}
+
+/**
+ * Whether an answer about one job says that there is no such job, now or ever again.
+ * @param {Answer} answer
+ */
+export function isGone(answer) {
+  return answer.kind === 'refused' && GONE.has(answer.status);
+}
+
+/**
+ * An answer that did not help, as something to try again after.
+ * @param {Exclude<Answer, {kind: 'ok'}>} answer
+ * @returns {Trouble}
+ */
+export function asTrouble(answer) {
+  return answer.kind === 'trouble' ? answer : { ...answer, reason: 'server', retryAfterMs: null };
+}
+
+/** @param {Answer} answer */
+function withStatus(answer) {
   return answer.kind === 'ok' && typeof answer.data?.status !== 'string' ? garbled(answer.status) : answer;
 }
 

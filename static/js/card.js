@@ -11,25 +11,25 @@ import { copyButton } from './copy.js';
 import { Details } from './details.js';
 import { h, icon, setText } from './dom.js';
 import { moment } from './format.js';
+import { FINAL, UNFINISHED } from './statuses.js';
 import { blocks } from './text.js';
 import { Way } from './way.js';
-import { againIn, facts, progress, refusalText, troubleText } from './wording.js';
+import { againIn, cancellingText, facts, progress, refusalText, substitution, troubleText } from './wording.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
 /** @typedef {import('./types.js').Job} Job */
-/** @typedef {import('./types.js').Sending} Sending */
+/** @typedef {import('./types.js').Doing} Doing */
 
 /** Longer questions are folded: they were written by the reader and need no second reading. */
 const FOLD_CHARACTERS = 600;
 const FOLD_LINES = 9;
-
-const FINAL = new Set(['completed', 'failed', 'cancelled']);
 
 /**
  * @typedef {Object} Deeds what the buttons of a card do
  * @property {(id: string) => void} again
  * @property {(id: string) => void} sendNow
  * @property {(id: string) => void} edit
+ * @property {(id: string) => void} cancel
  * @property {(id: string) => void} remove
  */
 
@@ -39,41 +39,45 @@ export class Card {
   #note = h('p', { class: 'note' });
   #outcome = h('div', { class: 'outcome' });
   #actions = h('div', { class: 'actions' });
+  #cancelling = h('p', { class: 'cancelling' });
   #shown = '';
   #deeds;
   /** @type {Entry} */
   #entry;
-  /** @type {Sending|null} */
-  #sending = null;
+  /** @type {Doing|null} */
+  #doing = null;
 
   /**
    * @param {Entry} entry
-   * @param {Sending|null} sending
+   * @param {Doing|null} doing
    * @param {Deeds} deeds
    */
-  constructor(entry, sending, deeds) {
+  constructor(entry, doing, deeds) {
     this.#entry = entry;
     this.#deeds = deeds;
     this.element = h('li', { class: 'exchange', 'data-id': entry.id },
       h('article', { 'aria-labelledby': `title-${entry.id}`, tabindex: '-1' },
-        question(entry), this.#way.element, this.#note, this.#outcome, this.#actions, this.#details.element));
-    this.update(entry, sending);
+        question(entry), this.#way.element, this.#note, this.#outcome, this.#actions, this.#cancelling, this.#details.element));
+    this.update(entry, doing);
   }
 
   /**
-   * Show the entry as it is now; `sending` says how an unsent one is doing.
+   * Show the entry as it is now; `doing` says how its sending or its cancelling goes.
    * @param {Entry} entry
-   * @param {Sending|null} sending
+   * @param {Doing|null} doing
    */
-  update(entry, sending) {
+  update(entry, doing) {
     this.#entry = entry;
-    this.#sending = sending;
-    const state = stateOf(entry, sending);
+    this.#doing = doing;
+    const state = stateOf(entry, doing);
     this.element.dataset.state = state;
+    this.element.dataset.wait = entry.job?.waitReason ?? '';
+    this.element.classList.toggle('exchange--open', UNFINISHED.has(state));
+    this.#updateCancelling();
     this.#way.element.hidden = entry.job === null || entry.gone;
     this.#details.element.hidden = entry.jobId === null;
     this.#details.update(entry);
-    const key = JSON.stringify([state, entry.job?.result, entry.job?.error, entry.job?.usage, entry.refusal]);
+    const key = UNFINISHED.has(state) ? 'unfinished' : JSON.stringify([state, entry.job && ended(entry.job), entry.refusal]);
     if (key !== this.#shown) {
       this.#shown = key;
       const focused = this.#actions.contains(document.activeElement);
@@ -103,15 +107,21 @@ export class Card {
     this.element.querySelector('article')?.focus();
   }
 
+  #updateCancelling() {
+    const cancelling = this.#doing?.state === 'cancelling' || this.#doing?.state === 'uncancelled' ? this.#doing : null;
+    setText(this.#cancelling, cancelling === null ? '' : cancellingText(cancelling));
+    this.#cancelling.dataset.state = cancelling?.state ?? '';
+  }
+
   #noteText() {
     const { jobId, job, gone, refusal } = this.#entry;
     if (refusal !== null) return '';
     if (gone) return 'This job is gone: the server no longer knows it.';
-    if (jobId === null && this.#sending?.state === 'waiting') {
-      const { wait } = this.#sending;
+    if (jobId === null && this.#doing?.state === 'waiting') {
+      const { wait } = this.#doing;
       return `Not sent yet. ${troubleText(wait)} ${againIn(wait.retryAt, 'Trying again')}`;
     }
-    if (jobId === null) return this.#sending?.state === 'sending' && this.#sending.again ? 'Not sent yet. Trying again now…' : 'Sending…';
+    if (jobId === null) return this.#doing?.state === 'sending' && this.#doing.again ? 'Not sent yet. Trying again now…' : 'Sending…';
     return job === null ? 'Asking the server how it is doing…' : progress(job, serverNow());
   }
 
@@ -138,20 +148,26 @@ export class Card {
     if (state === 'waiting') return [button('Send now', 'plain', () => this.#deeds.sendNow(id)), remove('Discard')];
     if (state === 'refused') return [button('Edit', 'plain', () => this.#deeds.edit(id)), remove('Discard')];
     if (state === 'failed' || state === 'cancelled' || state === 'gone') return [again(), remove('Remove')];
+    if (UNFINISHED.has(state)) return [button('Cancel', 'quiet', () => this.#deeds.cancel(id))];
     if (state !== 'completed') return [];
     const said = facts(/** @type {Job} */ (job)).map((fact) => h('span', { class: 'fact' }, fact));
     return [...said, copyButton('Copy answer', () => this.#entry.job?.result ?? '')];
   }
 }
 
+/** What a card shows of a job that has ended. @param {Job} job */
+function ended({ result, error, usage, model, degraded, truncated }) {
+  return [result, error, usage, model, degraded, truncated];
+}
+
 /**
  * @param {Entry} entry
- * @param {Sending|null} sending
+ * @param {Doing|null} doing
  */
-function stateOf({ jobId, job, gone, refusal }, sending) {
+function stateOf({ jobId, job, gone, refusal }, doing) {
   if (refusal !== null) return 'refused';
   if (gone) return 'gone';
-  if (jobId === null) return sending !== null && (sending.state === 'waiting' || sending.again) ? 'waiting' : 'sending';
+  if (jobId === null) return doing?.state === 'waiting' || (doing?.state === 'sending' && doing.again) ? 'waiting' : 'sending';
   return job?.status ?? 'unseen';
 }
 
@@ -183,14 +199,15 @@ function foldButton(text, id) {
 }
 
 /** @param {Job} job */
-function answer({ result, truncated }) {
+function answer(job) {
   const text = h('div', { class: 'answer', dir: 'auto' });
-  for (const block of blocks(result ?? '')) {
+  for (const block of blocks(job.result ?? '')) {
     if (block.kind === 'paragraph') text.append(h('p', {}, block.text));
     else text.append(h('pre', { tabindex: '0' }, h('code', {}, block.text)));
   }
   if (text.childNodes.length === 0) text.append(h('p', {}, '(The model answered with nothing.)'));
-  return truncated ? [text, h('p', { class: 'plain-note' }, 'The model reached its length limit: the answer stops short.')] : [text];
+  const remarks = [job.truncated ? 'The model reached its length limit: the answer stops short.' : null, substitution(job)];
+  return [text, ...remarks.filter((said) => said !== null).map((said) => h('p', { class: 'plain-note' }, said))];
 }
 
 /**

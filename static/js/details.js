@@ -8,6 +8,8 @@ import { between, duration } from './format.js';
 /** @typedef {import('./types.js').Job} Job */
 /** @typedef {import('./types.js').Attempt} Attempt */
 
+const USUAL_PRIORITY = 5;
+
 export class Details {
   #body = h('div', { class: 'details__body' });
   #shown = '';
@@ -15,7 +17,9 @@ export class Details {
 
   /** @param {Entry} entry */
   update(entry) {
-    const key = JSON.stringify([entry.jobId, entry.job]);
+    // Its place in the queue changes every second and is not among the facts.
+    const job = entry.job && { ...entry.job, queuePosition: null, etaSeconds: null, waitReason: null, note: null };
+    const key = JSON.stringify([entry.jobId, job]);
     if (key === this.#shown) return;
     this.#shown = key;
     const focused = this.#body.contains(document.activeElement);
@@ -34,6 +38,10 @@ function facts({ jobId, job, key }) {
     ['Status', job?.status ?? null],
     ['Created', job ? when(job.createdAt) : null],
     ['Updated', job ? when(job.updatedAt) : null],
+    ['Not before', job?.runAt ? when(job.runAt) : null],
+    ['Deadline', job?.deadlineAt ? when(job.deadlineAt) : null],
+    ['Priority', job && job.priority !== undefined && job.priority !== USUAL_PRIORITY ? `${job.priority} of 9` : null],
+    ['Batch', job?.batchId ? h('code', {}, job.batchId) : null],
     ['Attempts', job ? String(job.attempt) : null],
     ['Failures', job ? `${job.failures} of at most ${job.maxAttempts}` : null],
     ['Model', job?.model ?? null],

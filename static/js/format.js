@@ -24,6 +24,25 @@ export function ticking(ms) {
 }
 
 /**
+ * A guess, no finer than it can be known: `12 s`, `4 min`, `3 h`.
+ * @param {number} seconds
+ */
+export function roughly(seconds) {
+  if (seconds < 60) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+}
+
+/**
+ * `1st`, `2nd`, `11th`.
+ * @param {number} n
+ */
+export function ordinal(n) {
+  const suffix = n % 100 > 10 && n % 100 < 14 ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
+  return `${n}${suffix}`;
+}
+
+/**
  * Milliseconds from one of the server's times to another, or null when either is missing.
  * @param {string|null|undefined} from
  * @param {string|null|undefined} to

@@ -5,7 +5,7 @@ import { byId, setText } from './dom.js';
 import { plural } from './format.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
-/** @typedef {import('./types.js').Sending} Sending */
+/** @typedef {import('./types.js').Doing} Doing */
 
 /** Within this many pixels of the end the reader is taken to be following. */
 const FOLLOWING_PX = 180;
@@ -22,16 +22,18 @@ export class List {
   }
 
   /**
-   * Show an entry, at the end when it is new. A reader at the end is kept there.
+   * Show an entry, at the end when it is new. A reader at the end is kept there when the page has grown;
+   * a place in the queue that changes every second moves nobody.
    * @param {Entry} entry
-   * @param {Sending|null} sending
+   * @param {Doing|null} doing
    */
-  show(entry, sending) {
+  show(entry, doing) {
+    const { scrollHeight } = document.documentElement;
     const following = this.#following;
     const card = this.#cards.get(entry.id);
-    if (card !== undefined) card.update(entry, sending);
-    else this.#append(entry, sending);
-    if (following) this.#follow(entry.id);
+    if (card !== undefined) card.update(entry, doing);
+    else this.#append(entry, doing);
+    if (following && document.documentElement.scrollHeight !== scrollHeight) this.#follow(entry.id);
   }
 
   /** @param {string} id */
@@ -74,10 +76,10 @@ export class List {
 
   /**
    * @param {Entry} entry
-   * @param {Sending|null} sending
+   * @param {Doing|null} doing
    */
-  #append(entry, sending) {
-    const card = new Card(entry, sending, this.#deeds);
+  #append(entry, doing) {
+    const card = new Card(entry, doing, this.#deeds);
     this.#cards.set(entry.id, card);
     this.#list.append(card.element);
     this.#count();

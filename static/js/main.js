@@ -13,15 +13,17 @@
 
 import { announce, flagTab } from './announcer.js';
 import * as api from './api.js';
+import { Canceller } from './canceller.js';
+import { askBeforeClearing } from './clearing.js';
 import { observe } from './clock.js';
 import { Composer } from './composer.js';
 import { byId } from './dom.js';
-import { plural } from './format.js';
 import { followKeyboard } from './keyboard.js';
 import { List } from './list.js';
 import { Notices } from './notices.js';
 import { Outbox } from './outbox.js';
 import { Poller } from './poller.js';
+import { FINAL, SETTLED } from './statuses.js';
 import { LIST_KEY, Store } from './store.js';
 import { excerpt } from './text.js';
 import { onWake } from './wake.js';
@@ -34,9 +36,6 @@ import { announcement, refusalText, troubleText } from './wording.js';
 
 const TICK_MS = 500;
 
-/** Finished for good. A failed job may be redriven by an operator, so a reload looks at it once more. */
-const SETTLED = new Set(['completed', 'cancelled']);
-
 const store = new Store();
 const notices = new Notices(() => poller.wake({ insist: true }));
 const poller = new Poller(api.fetchJob, {
@@ -46,7 +45,8 @@ const poller = new Poller(api.fetchJob, {
   onWell: (jobId) => notices.well(jobId),
 });
 const outbox = new Outbox(store, api.createJob, { onSending, onSent, onRefused });
-const list = new List({ again, sendNow: (id) => outbox.send(id), edit, remove });
+const canceller = new Canceller(api.cancelJob, { onCancelling, onCancelled, onTooLate, onGone });
+const list = new List({ again, sendNow: (id) => outbox.send(id), edit, cancel, remove });
 const composer = new Composer(store, submit);
 
 /**
@@ -65,7 +65,7 @@ function submit(message, type) {
 
 /** @param {Entry} entry */
 function show(entry) {
-  list.show(entry, outbox.sending(entry.id));
+  list.show(entry, outbox.sending(entry.id) ?? canceller.cancelling(entry.jobId));
 }
 
 /** A new job for the same message. @param {string} id */
@@ -82,6 +82,12 @@ function edit(id) {
 }
 
 /** @param {string} id */
+function cancel(id) {
+  const jobId = store.get(id)?.jobId;
+  if (jobId) canceller.cancel(jobId);
+}
+
+/** @param {string} id */
 function remove(id) {
   const entry = store.get(id);
   store.remove(id);
@@ -91,9 +97,15 @@ function remove(id) {
 /** Let go of an entry that has left the store. @param {Entry} entry */
 function forget({ id, jobId }) {
   outbox.forget(id);
-  if (jobId !== null) poller.unwatch(jobId);
-  if (jobId !== null) notices.well(jobId);
+  if (jobId !== null) letGo(jobId);
   list.remove(id);
+}
+
+/** Ask no more about a job; a look under way comes too late. @param {string} jobId */
+function letGo(jobId) {
+  poller.unwatch(jobId);
+  notices.well(jobId);
+  canceller.forget(jobId);
 }
 
 /**
@@ -124,11 +136,37 @@ function onRefused(entry) {
   announce([heading, ...reasons].join(' '));
 }
 
+/**
+ * @param {string} jobId
+ * @param {import('./types.js').Cancelling} cancelling
+ */
+function onCancelling(jobId, cancelling) {
+  const entry = store.byJob(jobId);
+  if (entry === null) return;
+  show(entry);
+  if (cancelling.state === 'uncancelled') announce(`${excerpt(entry.message)}: not cancelled yet. ${troubleText(cancelling.trouble)}`);
+}
+
+/** @param {Job} job */
+function onCancelled(job) {
+  letGo(job.jobId);
+  onJob(job);
+}
+
+/** It had ended before. How it did is for the next look to say, not for one that may have left earlier. @param {string} jobId */
+function onTooLate(jobId) {
+  poller.unwatch(jobId);
+  poller.watch(jobId);
+}
+
 /** @param {Job} job */
 function onJob(job) {
   const before = store.byJob(job.jobId);
   if (before === null || JSON.stringify(before.job) === JSON.stringify(job)) return;
+  // Another tab has cancelled it, or seen its end, while this answer was on its way.
+  if (SETTLED.has(before.job?.status ?? '') && before.job?.status !== job.status) return;
   const entry = store.patch(before.id, { job, gone: false });
+  if (FINAL.has(job.status)) canceller.forget(job.jobId);
   if (entry === null) return;
   show(entry);
   if (before.job?.status === job.status) return;
@@ -139,6 +177,7 @@ function onJob(job) {
 
 /** @param {string} jobId */
 function onGone(jobId) {
+  letGo(jobId);
   const before = store.byJob(jobId);
   const entry = before && store.patch(before.id, { gone: true });
   if (!entry) return;
@@ -162,13 +201,8 @@ function warnWhenForgetful() {
   if (!store.lasting) notices.stand('This browser keeps nothing for this page: a reload will forget the list.');
 }
 
-function askToClear() {
-  const dialog = /** @type {HTMLDialogElement} */ (byId('clear-ask'));
-  const unsent = store.list().filter(({ jobId, refusal }) => jobId === null && refusal === null).length;
-  const loss = unsent > 0 ? ` ${plural(unsent, 'message')} not sent yet will be dropped.` : '';
-  byId('clear-text').textContent = `Only this browser forgets. Jobs already sent go on at the server.${loss}`;
-  dialog.returnValue = 'no';
-  dialog.showModal();
+function countUnsent() {
+  return store.list().filter(({ jobId, refusal }) => jobId === null && refusal === null).length;
 }
 
 function clearList() {
@@ -178,10 +212,7 @@ function clearList() {
 }
 
 function listenToPage() {
-  byId('clear').addEventListener('click', askToClear);
-  byId('clear-ask').addEventListener('close', () => {
-    if (byId('clear-ask').returnValue === 'yes') clearList();
-  });
+  askBeforeClearing({ countUnsent, clear: clearList });
   for (const example of document.querySelectorAll('button.example')) {
     const { message, type } = /** @type {HTMLElement} */ (example).dataset;
     const text = message ?? example.querySelector('.example__text')?.textContent ?? '';

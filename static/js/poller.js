@@ -5,20 +5,17 @@
  *                                 └──trouble──▶ armed, further away each time
  *
  * A watch is in exactly one of these states, so a job never has two looks under way. No failure ends a
- * watch: only a final status, a 404, or `unwatch` does.
+ * watch: only a final status, a job that is gone, or `unwatch` does.
  * @module
  */
 
+import { asTrouble, isGone } from './api.js';
 import { afterAnswer, afterFailure } from './schedule.js';
+import { FINAL } from './statuses.js';
 
 /** @typedef {import('./types.js').Answer} Answer */
 /** @typedef {import('./types.js').Job} Job */
 /** @typedef {import('./types.js').Wait} Wait */
-
-const FINAL = new Set(['completed', 'failed', 'cancelled']);
-
-/** The server read the id and knows no such job, now or ever. */
-const GONE = new Set([400, 404, 410, 422]);
 
 /** A look under way for longer, by the wall clock, when we wake is one that the sleep has cut off. */
 const STALE_MS = 5_000;
@@ -122,7 +119,7 @@ export class Poller {
     watch.looking = null;
     if (this.#watches.get(watch.jobId) !== watch) return;
     if (answer.kind === 'ok') this.#saw(watch, answer.data, answer.retryAfterMs);
-    else if (answer.kind === 'refused' && GONE.has(answer.status)) this.#lost(watch);
+    else if (isGone(answer)) this.#lost(watch);
     else this.#stumbled(watch, answer);
   }
 
@@ -153,8 +150,7 @@ export class Poller {
    * @param {Exclude<Answer, {kind: 'ok'}>} answer
    */
   #stumbled(watch, answer) {
-    /** @type {import('./types.js').Trouble} */
-    const trouble = answer.kind === 'trouble' ? answer : { ...answer, reason: 'server', retryAfterMs: null };
+    const trouble = asTrouble(answer);
     watch.failures += 1;
     watch.told = trouble.retryAfterMs !== null;
     this.#arm(watch, afterFailure({ ...watch, retryAfterMs: trouble.retryAfterMs, random: this.#random }));

@@ -7,13 +7,13 @@
  * @module
  */
 
+import { FINAL } from './statuses.js';
+
 /** @typedef {import('./types.js').Entry} Entry */
 
 export const LIST_KEY = 'parley.jobs.v1';
 const DRAFT_KEY = 'parley.draft.v1';
 export const MOST_ENTRIES = 50;
-
-const FINAL = new Set(['completed', 'failed', 'cancelled']);
 
 export class Store {
   /** @type {Storage|null} */

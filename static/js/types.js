@@ -23,8 +23,17 @@
  * @property {number} failures
  * @property {number} maxAttempts
  * @property {string|null} nextAttemptAt
+ * @property {string} [deadlineAt]
+ * @property {string|null} [runAt]
+ * @property {number} [priority] 0 to 9, 5 unless asked for
+ * @property {number|null} [queuePosition] while it waits for its turn, from 1
+ * @property {number|null} [etaSeconds] until its turn
+ * @property {'behind'|'owner_limit'|'backoff'|'scheduled'|'breaker_open'|null} [waitReason] while it waits
+ * @property {'still_working'|null} [note]
+ * @property {string|null} [batchId]
  * @property {string|null} model
- * @property {boolean} truncated
+ * @property {boolean|null} [degraded] another model than the first choice answered
+ * @property {boolean|null} truncated
  * @property {{promptTokens: number, completionTokens: number, totalTokens: number}|null} usage
  * @property {Attempt[]} attempts
  *
@@ -66,6 +75,10 @@
  *
  * @typedef {{state: 'sending', again: boolean} | {state: 'waiting', again: boolean, wait: Wait}} Sending how an unsent entry is doing;
  *   `again` when it is not the first try
+ *
+ * @typedef {{state: 'cancelling'} | {state: 'uncancelled', trouble: Trouble}} Cancelling what became of a press on Cancel
+ *
+ * @typedef {Sending|Cancelling} Doing what this tab is doing about an entry: an unsent one is sent, a sent one cancelled
  */
 
 export {};

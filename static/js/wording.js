@@ -1,8 +1,12 @@
 /** Wording: what the page says about a job, a wait or a refusal. The status names are the API's own. @module */
 
-import { between, duration, plural, ticking } from './format.js';
+import { between, duration, moment, ordinal, plural, roughly, ticking } from './format.js';
 
 /** @typedef {import('./types.js').Job} Job */
+
+/** Longer than this is worth a word of reassurance. */
+const LONG_WAIT_MS = 10_000;
+const LONG_ANSWER_MS = 20_000;
 
 /**
  * How the job is doing, in a sentence or two.
@@ -13,13 +17,14 @@ export function progress(job, now) {
   const last = job.attempts?.at(-1);
   switch (job.status) {
     case 'created':
-      return waited(job.createdAt, now) < 10_000 ? 'Waiting for a worker.' : 'Still waiting for a worker. It will be its turn.';
+      return standing(job) ?? waiting(waited(job.createdAt, now));
     case 'processing':
       return 'A worker has it and puts the prompt together.';
     case 'analyzing':
-      return waited(last?.askedAt ?? job.updatedAt, now) < 20_000 ? 'The model is on it.' : 'The model is still on it.';
+      return job.note === 'still_working' ? 'The model has not said anything for a while; still waiting.'
+        : answering(waited(last?.askedAt ?? job.updatedAt, now));
     case 'retrying':
-      return `${setback(job)} ${nextTry(job, now)}`;
+      return standing(job) ?? `${setback(job)} ${nextTry(job, now)}`;
     case 'completed':
       return completed(job);
     case 'failed':
@@ -29,6 +34,44 @@ export function progress(job, now) {
     default:
       return `The server says: ${job.status}.`;
   }
+}
+
+/**
+ * Why a job waits, and where; null where the server does not say more than that it waits.
+ * @param {Job} job
+ */
+function standing(job) {
+  switch (job.waitReason) {
+    case 'behind':
+      return job.queuePosition ? place(job.queuePosition, job.etaSeconds ?? null) : null;
+    case 'owner_limit':
+      return 'Waiting for one of your other jobs to finish, because other people wait too.';
+    case 'scheduled':
+      return job.runAt ? `Scheduled for ${moment(Date.parse(job.runAt))}.` : null;
+    case 'breaker_open':
+      return "The model's server is down; it will be asked again by itself.";
+    default:
+      return null;
+  }
+}
+
+/**
+ * @param {number} position
+ * @param {number|null} etaSeconds
+ */
+function place(position, etaSeconds) {
+  const where = position === 1 ? 'Next in the queue' : `${ordinal(position)} in the queue`;
+  return etaSeconds === null ? `${where}.` : `${where}, about ${roughly(etaSeconds)} until its turn.`;
+}
+
+/** @param {number} ms */
+function waiting(ms) {
+  return ms < LONG_WAIT_MS ? 'Waiting for a worker.' : 'Still waiting for a worker. It will be its turn.';
+}
+
+/** @param {number} ms */
+function answering(ms) {
+  return ms < LONG_ANSWER_MS ? 'The model is on it.' : 'The model is still on it.';
 }
 
 /** @param {Job} job */
@@ -51,12 +94,6 @@ function completed(job) {
   const took = duration(between(job.createdAt, job.attempts?.at(-1)?.finishedAt ?? job.updatedAt));
   const tries = job.attempts?.length > 1 ? `, at the ${ordinal(job.attempts.length)} try` : '';
   return took ? `Answered in ${took}${tries}.` : 'Answered.';
-}
-
-/** @param {number} n */
-function ordinal(n) {
-  const suffix = n % 100 > 10 && n % 100 < 14 ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
-  return `${n}${suffix}`;
 }
 
 /**
@@ -99,6 +136,14 @@ export function againIn(retryAt, verb) {
 }
 
 /**
+ * What became of a press on Cancel; nothing once the job is cancelled, as its status says so.
+ * @param {import('./types.js').Cancelling} cancelling
+ */
+export function cancellingText(cancelling) {
+  return cancelling.state === 'cancelling' ? 'Cancelling…' : `Not cancelled yet. ${troubleText(cancelling.trouble)}`;
+}
+
+/**
  * Why the server would not take a message: a heading and its reasons.
  * @param {import('./types.js').Refusal} refusal
  */
@@ -124,11 +169,19 @@ export function announcement(job, name) {
 }
 
 /**
- * Who answered and what it took.
+ * Why another model than the first choice answered; null when the first choice did.
+ * @param {Job} job
+ */
+export function substitution({ degraded, model }) {
+  return degraded ? `Answered by ${model ?? 'another model'}, because the first choice was not available.` : null;
+}
+
+/**
+ * Who answered, unless the substitution has said so, and what it took.
  * @param {Job} job
  */
 export function facts(job) {
-  const { model, usage } = job;
+  const { model, usage, degraded } = job;
   const tokens = usage ? `${plural(usage.totalTokens, 'token')}` : '';
-  return [model ?? '', tokens].filter(Boolean);
+  return [degraded ? '' : model ?? '', tokens].filter(Boolean);
 }

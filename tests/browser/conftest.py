@@ -41,7 +41,9 @@ class Watch:
 
     def _console(self, message: ConsoleMessage) -> None:
         # The browser itself writes a line for every failed request, and here requests to the API fail on purpose.
-        on_purpose = message.text.startswith("Failed to load resource") and "/api/jobs" in message.location["url"]
+        # An icon that was still to be fetched when a test took the network away is no fault either.
+        failed = message.text.startswith("Failed to load resource")
+        on_purpose = failed and ("/api/jobs" in message.location["url"] or "ERR_INTERNET_DISCONNECTED" in message.text)
         if message.type in {"error", "warning"} and not on_purpose:
             self.faults.append(f"console {message.type}: {message.text}")
 

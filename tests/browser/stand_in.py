@@ -8,7 +8,6 @@ on a reused connection a browser quietly repeats a request whose answer was lost
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import mimetypes
 import pathlib
@@ -17,9 +16,11 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+from .documents import EXAMPLE_OPENAPI, Job, ago, completed
+from .script import Drop, Hold, Page, Refuse, Reply, Seen
 
 STATIC = pathlib.Path(__file__).resolve().parents[2] / "static"
 
@@ -27,108 +28,7 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-
-Job = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One request to the API, as it arrived; `at` is monotonic."""
-
-    method: str
-    path: str
-    key: str | None
-    body: Any
-    at: float
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Close the connection without an answer; `after_doing` does what was asked first."""
-
-    after_doing: bool = False
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """Answer with a problem."""
-
-    status: int
-    code: str
-    detail: str = "Scripted."
-    retry_after: int | None = None
-    errors: tuple[dict[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Page:
-    """Answer with somebody's HTML, as a proxy in front of a stopped server does."""
-
-    status: int
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Answer as usual, but only once `release` is set."""
-
-    release: threading.Event = field(default_factory=threading.Event)
-
-
-Reply = Drop | Refuse | Page | Hold
-
-
-def ago(seconds: float) -> str:
-    """The time so many seconds ago, as the API writes times; negative for the future."""
-    moment = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def an_attempt(
-    *, started: float, asked: float | None = None, finished: float | None = None, error_code: str | None = None
-) -> dict[str, str | None]:
-    """One row of `attempts`; every time is given as seconds ago."""
-    outcome = None if finished is None else "failed" if error_code else "completed"
-    return {
-        "startedAt": ago(started),
-        "askedAt": None if asked is None else ago(asked),
-        "finishedAt": None if finished is None else ago(finished),
-        "outcome": outcome,
-        "errorCode": error_code,
-    }
-
-
-def a_job(status: str, **fields: Any) -> Job:
-    """A job's document as `GET /api/jobs/<id>` answers it, without its id."""
-    usual: Job = {
-        "status": status,
-        "type": "chat",
-        "createdAt": ago(0.5),
-        "updatedAt": ago(0),
-        "result": None,
-        "error": None,
-        "attempt": 0,
-        "failures": 0,
-        "maxAttempts": 5,
-        "nextAttemptAt": None,
-        "model": None,
-        "truncated": False,
-        "usage": None,
-        "attempts": [],
-    }
-    return usual | fields
-
-
-def completed(result: str = "It is done.", **fields: Any) -> Job:
-    """A job answered at its first attempt."""
-    return a_job(
-        "completed",
-        result=result,
-        createdAt=ago(2.9),
-        attempt=1,
-        model="test-model-1",
-        usage={"promptTokens": 12, "completionTokens": 30, "totalTokens": 42},
-        attempts=[an_attempt(started=2.7, asked=2.65, finished=0.1)],
-    ) | (fields)
+FINAL = {"completed", "failed", "cancelled"}
 
 
 class StandIn:
@@ -139,6 +39,8 @@ class StandIn:
         """What becomes of the next POSTs, in order; when empty, each makes a job."""
         self.gets: deque[Reply] = deque()
         """What becomes of the next looks at any job; when empty, the job is shown."""
+        self.deletes: deque[Reply] = deque()
+        """What becomes of the next DELETEs; when empty, each cancels its job if that has not ended."""
         self.retry_after = 1
         self.jobs: dict[str, Job] = {}
         self.seen: list[Seen] = []
@@ -184,6 +86,10 @@ class StandIn:
         """The POSTs, whatever became of them."""
         return [seen for seen in self.seen if seen.method == "POST"]
 
+    def cancels(self) -> list[Seen]:
+        """The DELETEs, whatever became of them."""
+        return [seen for seen in self.seen if seen.method == "DELETE"]
+
     def wait_until(self, holds: Callable[[], bool], within: float = 15.0) -> None:
         """Return once it holds, asked anew after every request; an assertion when it does not in time."""
         with self._changed:
@@ -212,6 +118,14 @@ class StandIn:
             if way is None or job_id not in self.jobs:
                 return None
             return {"jobId": job_id} | (way.popleft() if len(way) > 1 else way[0])
+
+    def _cancel(self, job_id: str) -> Job | None:
+        """The job as it is after a DELETE."""
+        with self._changed:
+            way = self._ways.get(job_id)
+            if way is not None and way[0]["status"] not in FINAL:
+                self._ways[job_id] = deque([way[0] | {"status": "cancelled", "updatedAt": ago(0), "waitReason": None}])
+        return self._look(job_id)
 
 
 class _Server(ThreadingHTTPServer):
@@ -263,14 +177,32 @@ class _Handler(BaseHTTPRequestHandler):
     def _get_job(self, job_id: str) -> None:
         stand_in = self.server.stand_in
         stand_in._note(Seen("GET", self.path, None, None, time.monotonic()))
-        if self._scripted(stand_in.gets.popleft() if stand_in.gets else None):
+        reply = stand_in.gets.popleft() if stand_in.gets else None
+        job = stand_in._look(job_id) if reply is None or isinstance(reply, Hold) else None
+        if self._scripted(reply):
             return
-        job = stand_in._look(job_id)
+        self._job(job)
+
+    def do_DELETE(self) -> None:
+        stand_in, job_id = self.server.stand_in, self.path.removeprefix("/api/jobs/")
+        stand_in._note(Seen("DELETE", self.path, None, None, time.monotonic()))
+        reply = stand_in.deletes.popleft() if stand_in.deletes else None
+        if self._scripted(reply):
+            if isinstance(reply, Drop) and reply.after_doing:
+                stand_in._cancel(job_id)
+            return
+        job = stand_in._cancel(job_id)
+        if job is not None and job["status"] in {"completed", "failed"}:
+            self._problem(Refuse(409, "already_finished", "The job has completed or failed."))
+        else:
+            self._job(job)
+
+    def _job(self, job: Job | None) -> None:
         if job is None:
-            self._problem(Refuse(404, "not_found", "There is no such job."))
+            self._problem(Refuse(404, "job_not_found", "There is no such job."))
             return
-        final = job["status"] in {"completed", "failed", "cancelled"}
-        self._json(200, job, {} if final else {"Retry-After": str(stand_in.retry_after)})
+        headers = {} if job["status"] in FINAL else {"Retry-After": str(self.server.stand_in.retry_after)}
+        self._json(200, job, headers)
 
     def _scripted(self, reply: Reply | None) -> bool:
         """Answer as scripted; false when the usual answer is still to be given."""
@@ -312,44 +244,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
-
-
-EXAMPLE_OPENAPI: dict[str, Any] = {
-    "openapi": "3.1.0",
-    "info": {"title": "Parley", "version": "1.0.0", "description": "A queue between people and models."},
-    "paths": {
-        "/api/jobs": {
-            "post": {
-                "tags": ["jobs"],
-                "summary": "Accept a job.",
-                "requestBody": {
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewJob"}}},
-                    "required": True,
-                },
-                "responses": {"201": {"description": "The job is stored."}},
-            }
-        },
-        "/api/jobs/{job_id}": {
-            "get": {
-                "tags": ["jobs"],
-                "summary": "Look at a job.",
-                "parameters": [
-                    {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-                ],
-                "responses": {"200": {"description": "The job as it stands."}},
-            }
-        },
-    },
-    "components": {
-        "schemas": {
-            "NewJob": {
-                "type": "object",
-                "required": ["message"],
-                "properties": {
-                    "message": {"type": "string", "maxLength": 32000, "examples": ["Hello"]},
-                    "type": {"enum": ["chat", "summarize"], "default": "chat"},
-                },
-            }
-        }
-    },
-}

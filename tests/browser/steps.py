@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from playwright.sync_api import Locator, Page
 
 
@@ -22,3 +24,15 @@ def stop_marks(card: Locator) -> list[tuple[str, str]]:
     stops = card.locator(".stop")
     script = "stops => stops.map(stop => [stop.querySelector('.stop__name').textContent, stop.dataset.mark])"
     return [(name, mark) for name, mark in stops.evaluate_all(script)]
+
+
+def listen_to_announcer(page: Page) -> Callable[[], list[str]]:
+    """Note every line that screen readers are given from now on; call it for what was said so far."""
+    page.evaluate("""() => {
+        window.heard = [];
+        new MutationObserver((changes) => {
+            const lines = changes.flatMap((change) => [...change.addedNodes]);
+            window.heard.push(...lines.map((line) => line.textContent.trim()));
+        }).observe(document.getElementById('announcer'), { childList: true });
+    }""")
+    return lambda: list(page.evaluate("window.heard"))

@@ -8,8 +8,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import OpenContext
-from .stand_in import Drop, Hold, Refuse, StandIn, a_job
-from .stand_in import Page as HtmlPage
+from .documents import a_job
+from .script import Drop, Hold, Refuse
+from .script import Page as HtmlPage
+from .stand_in import StandIn
 from .steps import send
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import OpenContext
-from .stand_in import StandIn, a_job, ago, an_attempt, completed
-from .steps import card, send
+from .documents import a_job, ago, an_attempt, completed
+from .script import Refuse
+from .stand_in import StandIn
+from .steps import card, listen_to_announcer, send
 
 PHONE = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True}
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -44,7 +48,7 @@ CONTRAST = """() => {
 def fill_with_everything(page: Page, stand_in: StandIn) -> None:
     """One card of each kind, long words and long code included."""
     page.goto("/")
-    stand_in.show(completed("W" * 400 + "\n\n```\n" + "code " * 80 + "\n```", model="m" * 120))
+    stand_in.show(completed("W" * 400 + "\n\n```\n" + "code " * 80 + "\n```", model="m" * 120, degraded=True))
     expect(send(page, "A" * 500)).to_have_attribute("data-state", "completed")
     stumbled = an_attempt(started=3, asked=2.9, finished=1, error_code="provider_unavailable")
     error = {"code": "e" * 90, "message": "M" * 300}
@@ -52,6 +56,11 @@ def fill_with_everything(page: Page, stand_in: StandIn) -> None:
     expect(send(page, "Line\n" * 40)).to_have_attribute("data-state", "failed")
     stand_in.show(a_job("retrying", failures=1, attempt=1, nextAttemptAt=ago(-90), attempts=[stumbled]))
     expect(send(page, "What is a queue?")).to_have_attribute("data-state", "retrying")
+    stand_in.deletes.append(Refuse(503, "database_unavailable"))
+    stand_in.show(a_job("created", waitReason="breaker_open", batchId=str(uuid.uuid4()), priority=9, runAt=ago(9)))
+    sent = send(page, "Will it be long?")
+    sent.get_by_role("button", name="Cancel").click()
+    expect(sent).to_contain_text("Not cancelled yet.")
     for summary in page.get_by_text("Technical details").all():
         summary.click()
 
@@ -164,13 +173,7 @@ def test_a_status_is_announced_once(page: Page, stand_in: StandIn) -> None:
     """Looks that find nothing new say nothing: one announcement for each change of status."""
     stand_in.show(a_job("created"))
     page.goto("/")
-    page.evaluate("""() => {
-        window.heard = [];
-        new MutationObserver((changes) => {
-            const lines = changes.flatMap((change) => [...change.addedNodes]);
-            window.heard.push(...lines.map((line) => line.textContent.trim()));
-        }).observe(document.getElementById('announcer'), { childList: true });
-    }""")
+    heard = listen_to_announcer(page)
     sent = send(page, "What is a queue?")
     expect(sent).to_have_attribute("data-state", "created")
     stand_in.wait_until(lambda: len(stand_in.looks()) >= 4)
@@ -180,7 +183,7 @@ def test_a_status_is_announced_once(page: Page, stand_in: StandIn) -> None:
     expect(sent).to_have_attribute("data-state", "completed")
 
     expect(page.locator("#announcer")).to_contain_text("completed")
-    assert page.evaluate("window.heard") == [
+    assert heard() == [
         "What is a queue?: created",
         "What is a queue?: analyzing",
         "What is a queue?: completed, the answer is there",

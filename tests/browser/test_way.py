@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from .stand_in import StandIn, a_job, ago, an_attempt, completed
+from .documents import a_job, ago, an_attempt, completed
+from .script import Refuse
+from .stand_in import StandIn
 from .steps import card, send, stop_marks
 
 STOPS = ["created", "processing", "analyzing", "completed"]
@@ -120,6 +123,23 @@ def test_paragraphs_line_breaks_and_code_of_an_answer_are_kept(page: Page, stand
     assert sent.locator(".answer pre").inner_text() == "if x:\n\n    y()"
 
 
+@pytest.mark.parametrize("refusal", [Refuse(404, "job_not_found"), Refuse(410, "job_gone")])
+def test_a_job_is_gone_whether_it_never_was_or_was_swept_away(page: Page, stand_in: StandIn, refusal: Refuse) -> None:
+    """Either answer ends the looking."""
+    stand_in.show(a_job("created"))
+    stand_in.gets.append(refusal)
+    page.clock.install()
+    page.goto("/")
+
+    sent = send(page, "What is a queue?")
+
+    expect(sent).to_contain_text("This job is gone")
+    page.clock.fast_forward(60_000)
+    expect(send(page, "Another")).to_have_attribute("data-state", "created")
+    first = stand_in.looks()[0].path
+    assert [seen.path for seen in stand_in.looks()].count(first) == 1
+
+
 def test_a_job_the_server_no_longer_knows_is_shown_as_gone(page: Page, stand_in: StandIn) -> None:
     """It is said once, nothing more is asked, and the message itself is still there to be sent anew."""
     stand_in.show(a_job("created"))
@@ -155,3 +175,24 @@ def test_the_details_hold_what_a_developer_asks_for(page: Page, stand_in: StandI
     sent.get_by_role("button", name="Copy id").click()
     expect(sent.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == job_id
+
+
+def test_the_details_tell_times_and_batch_only_where_there_are_any(page: Page, stand_in: StandIn) -> None:
+    """A deadline has every job; what nobody asked for takes no line."""
+    stand_in.show(completed(deadlineAt="2030-01-31T08:00:00.000000Z"))
+    page.goto("/")
+    plain = send(page, "What is a queue?")
+    plain.get_by_text("Technical details").click()
+    expect(plain.locator(".facts")).to_contain_text("Deadline31 Jan 2030")
+    for name in ("Not before", "Priority", "Batch"):
+        expect(plain.locator(".facts")).not_to_contain_text(name)
+    stand_in.show(
+        completed(runAt="2029-12-24T08:00:00.000000Z", priority=0, batchId="5c1d5b51-94d4-4d2a-9f9e-07a9e0a0b1aa")
+    )
+
+    sent = send(page, "And in a batch?")
+    sent.get_by_text("Technical details").click()
+
+    expect(sent.locator(".facts")).to_contain_text("Not before24 Dec 2029")
+    expect(sent.locator(".facts")).to_contain_text("Priority0 of 9")
+    expect(sent.locator(".facts")).to_contain_text("Batch5c1d5b51-94d4-4d2a-9f9e-07a9e0a0b1aa")
