@@ -1,12 +1,14 @@
 # `make` alone explains itself: the text after ## is the help.
 PYTHON ?= python3
 BIN := .venv/bin
+EXPERIMENTS := tests/chaos tests/models/test_against_a_model.py tests/models/test_races.py \
+  tests/system/test_one_effect.py tests/system/test_unanswered_posts.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types lock bench chaos-full clean install-test
+.PHONY: help run test lint types lock bench chaos-quick chaos-full outages-full check-invariants clean install-test
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## Install what is missing, start everything, stop at Ctrl-C (PORT=8001 make run)
 	@$(PYTHON) run.py
@@ -22,8 +24,19 @@ lint: install-test ## Check style and import contracts
 types: install-test ## Check types
 	@$(BIN)/mypy
 
-chaos-full: install-test ## Kill workers under a thousand jobs, three times, with the product's own times (3 min)
-	@PARLEY_CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0 -s
+chaos-quick: install-test ## Break real processes, servers and connections under 400 jobs (2 min; PARLEY_SEED=7 repeats a run)
+	@$(BIN)/python -m tests.chaos --jobs 400
+
+chaos-full: install-test ## The same under 1,000 jobs, three times, with the product's own times; then all experiments at length (30 min)
+	@$(BIN)/python -m tests.chaos --seeds 3 --jobs 1000 --deals 3 --own-times
+	@PARLEY_CHAOS=full $(BIN)/python -m pytest -n 0 -s $(EXPERIMENTS)
+
+outages-full: install-test ## Outages of a minute, full disks (root), restarts and overload, with the product's own times (20 min)
+	@PARLEY_CHAOS=full $(BIN)/python -m pytest -n 0 -s tests/system/test_outages_redis.py tests/system/test_outages_postgres.py \
+	  tests/system/test_outages_disk.py tests/system/test_rolling_restart.py tests/system/test_overload.py
+
+check-invariants: ## Ask the database for jobs that break an invariant (DATABASE_URL, or the running `make run`)
+	@$(BIN)/python -m scripts.check_invariants
 
 bench: install-test ## Measure
 	@$(BIN)/python -m benchmarks

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from flask import Flask
 from flask_smorest import Api
 
-from api import dead_letters, errors, headers, health, jobs, openapi, pages
+from api import batches, dead_letters, errors, events, headers, health, invariants, jobs, openapi, pages
 from api.queue import Queue
+from api.reader import Reader
+from api.waiters import Waiters
 from api.wake import Waker
 from models import base
+from models.live import changes
 from models.settings import Settings
 
 MAX_BODY_BYTES = 256 * 1024
@@ -25,20 +28,23 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
     Args:
         stopping: whether this process has been told to stop (`/health/ready` then says no).
     """
-    base.open_database(settings, name="api")
+    base.open_database(settings, name="api", answers=True)
+    changes.publish_from_now_on(settings)
     app = Flask("parley", static_folder=STATIC, static_url_path="/static")
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SETTINGS=settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["parley"] = {
         "waker": Waker(settings),
         "queue": Queue(settings),
+        "reader": Reader(),
+        "waiters": Waiters(settings, stopping=stopping),
         "stopping": stopping,
         "started": time.monotonic(),
     }
     headers.add_to(app)
     errors.add_to(app)
     api: Api = openapi.ProblemApi(app)
-    for noun in (jobs, dead_letters, health):
+    for noun in (jobs, events, batches, dead_letters, invariants, health):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     return app

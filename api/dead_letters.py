@@ -1,4 +1,4 @@
-"""Dead letters: jobs that were given up. For the operator: list, look, redrive."""
+"""Dead letters: jobs that were given up. For the operator: list, look, redrive, discard."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ import uuid
 from typing import Any
 
 from flask import Response, current_app
+from sqlalchemy import Row
 from werkzeug.exceptions import UnprocessableEntity
 
-from api.jobs import as_wire, json_response, known_form, wire_time
+from api.dead_letter_schemas import (
+    DeadLetterDetailSchema,
+    DeadLetterPageSchema,
+    DeadLetterQuerySchema,
+    DiscardedSchema,
+    DiscardSchema,
+    RedrivenSchema,
+    RedriveSchema,
+)
+from api.jobs import as_wire, json_response, known_form, usage, wire_time
 from api.openapi import Noun, problems
 from api.operator import require_operator
-from api.schemas import DeadLetterDetailSchema, DeadLetterPageSchema, JobSchema, PageSchema
-from models import jobs, logs
+from api.schemas import JobSchema
+from models import dead_letters, jobs, logs
 from models.base import Autocommit, Session
+from models.dead_letters import Filter, Limits, Redrive
 from models.errors import DeadLetterNotFound
-from models.jobs import Job
 
 bp = Noun(
     "dead-letters", __name__, url_prefix="/api/dead-letters", description="Jobs that were given up; for the operator."
@@ -28,69 +38,151 @@ log = logs.logger()
 
 @bp.route("")
 @bp.doc(security=[{"operator": []}])
-@bp.arguments(PageSchema, location="query")
+@bp.arguments(DeadLetterQuerySchema, location="query")
 @bp.response(200, DeadLetterPageSchema)
 @problems(bp, 401, 403, 503)
 def list_dead_letters(page: dict[str, Any]) -> Response:
     """Dead letters, the latest first."""
+    limit, before = page.pop("limit"), _position(page.pop("cursor"))
     with Autocommit() as session:
-        found = jobs.dead_letters(session, limit=page["limit"] + 1, before=_position(page["cursor"]))
-    shown, more = found[: page["limit"]], len(found) > page["limit"]
-    return json_response({"items": [_letter(job) for job in shown], "nextCursor": _cursor(shown[-1]) if more else None})
+        found = dead_letters.page(session, Filter(**page), limit=limit + 1, before=before)
+    shown, more = found[:limit], len(found) > limit
+    return json_response({"items": [_letter(row) for row in shown], "nextCursor": _cursor(shown[-1]) if more else None})
 
 
 @bp.route("/<string:job_id>")
 @bp.doc(security=[{"operator": []}])
 @bp.response(200, DeadLetterDetailSchema)
-@problems(bp, 401, 403, 404, 503)
+@problems(bp, 401, 403, 404, 410, 503)
 def show_dead_letter(job_id: str) -> Response:
-    """One dead letter, with the message that could not be answered."""
+    """One dead letter, with the message that could not be answered and what was tried."""
+    known = _letter_id(job_id)
     with Autocommit() as session:
-        job = jobs.dead_letter(session, _letter_id(job_id))
-    return json_response({**_letter(job), "message": job.message})
+        letter, attempts = dead_letters.one(session, known), dead_letters.ledger(session, known)
+    return json_response(
+        {
+            **_letter(letter),
+            "message": letter.message,
+            "attempts": [_attempt(attempt) for attempt in reversed(attempts)],
+            "usage": usage(attempts[0].all_prompt_tokens, attempts[0].all_completion_tokens) if attempts else None,
+        }
+    )
 
 
 @bp.route("/<string:job_id>/redrive", methods=["POST"])
 @bp.doc(security=[{"operator": []}])
 @bp.response(200, JobSchema)
-@problems(bp, 401, 403, 404, 503)
+@problems(bp, 401, 403, 404, 410, 503)
 def redrive(job_id: str) -> Response:
     """Try it again from the start: failures at 0, a new deadline. Its attempts stay on record."""
     known = _letter_id(job_id)
     with Session.begin() as session:
-        jobs.redrive(session, known)
+        dead_letters.redrive(session, known)
         job = jobs.shown(session, known)
     current_app.extensions["parley"]["waker"].wake()
     log.info("job_redriven", job_id=job["id"])
     return json_response(as_wire(job))
 
 
+@bp.route("/redrive", methods=["POST"])
+@bp.doc(security=[{"operator": []}])
+@bp.arguments(RedriveSchema())
+@bp.response(200, RedrivenSchema)
+@problems(bp, 400, 401, 403, 408, 413, 415, 503)
+def redrive_many(order: dict[str, Any]) -> Response:
+    """Try many again, the oldest first; they come due one after the other."""
+    most, per_second = order.pop("most"), order.pop("per_second")
+    settings = current_app.config["SETTINGS"]
+    limits = Limits(most_waiting=settings.most_waiting, most_waiting_per_owner=settings.most_waiting_per_owner)
+    with Session.begin() as session:
+        many = Redrive(session, Filter(**order), most=most, per_second=per_second, limits=limits)
+    may_be_more = True
+    while may_be_more:
+        with Session.begin() as session:
+            may_be_more = many.some(session)
+    current_app.extensions["parley"]["waker"].wake()
+    log.info("jobs_redriven", jobs=many.done)
+    return json_response(
+        {
+            "redriven": many.done,
+            "spreadSeconds": max(0, many.done - 1) / per_second,
+            "ownersAtLimit": len(many.full),
+        }
+    )
+
+
+@bp.route("/<string:job_id>/discard", methods=["POST"])
+@bp.doc(security=[{"operator": []}])
+@bp.response(200, JobSchema)
+@problems(bp, 401, 403, 404, 410, 503)
+def discard(job_id: str) -> Response:
+    """Show it no more. Its job stays as it is; a redrive brings it back."""
+    known = _letter_id(job_id)
+    with Session.begin() as session:
+        dead_letters.discard(session, known)
+        job = jobs.shown(session, known)
+    log.info("job_discarded", job_id=job["id"])
+    return json_response(as_wire(job))
+
+
+@bp.route("/discard", methods=["POST"])
+@bp.doc(security=[{"operator": []}])
+@bp.arguments(DiscardSchema())
+@bp.response(200, DiscardedSchema)
+@problems(bp, 400, 401, 403, 408, 413, 415, 503)
+def discard_many(order: dict[str, Any]) -> Response:
+    """Show many no more, the oldest first."""
+    most, done = order.pop("most"), 0
+    number = None
+    while number != 0 and done < most:
+        with Session.begin() as session:
+            number = dead_letters.discard_some(session, Filter(**order), most=most - done)
+        done += number
+    log.info("jobs_discarded", jobs=done)
+    return json_response({"discarded": done})
+
+
 def _letter_id(job_id: str) -> str:
     return known_form(job_id, refusal=DeadLetterNotFound)
 
 
-def _letter(job: Job) -> dict[str, Any]:
+def _letter(row: Row[Any]) -> dict[str, Any]:
     return {
-        "jobId": job.id,
-        "type": job.type,
-        "error": {"code": job.error_code, "message": job.error_message},
-        "attempt": job.attempt,
-        "failures": job.failures,
-        "maxAttempts": job.max_attempts,
-        "lostCount": job.lost_count,
-        "createdAt": wire_time(job.created_at),
-        "finishedAt": wire_time(_finished(job)),
+        "jobId": row.id,
+        "type": row.type,
+        "error": {"code": row.error_code, "message": row.error_message},
+        "attempt": row.attempt,
+        "failures": row.failures,
+        "maxAttempts": row.max_attempts,
+        "lostCount": row.lost_count,
+        "model": row.model,
+        "createdAt": wire_time(row.created_at),
+        "finishedAt": wire_time(row.finished_at),
+        "discardedAt": _time(row.discarded_at),
     }
 
 
-def _finished(job: Job) -> dt.datetime:
-    assert job.finished_at is not None
-    return job.finished_at
+def _attempt(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "attempt": row.attempt,
+        "worker": row.worker,
+        "startedAt": wire_time(row.started_at),
+        "askedAt": _time(row.asked_at),
+        "finishedAt": _time(row.finished_at),
+        "outcome": row.outcome,
+        "errorCode": row.error_code,
+        "model": row.model,
+        "usage": usage(row.prompt_tokens, row.completion_tokens),
+    }
 
 
-def _cursor(job: Job) -> str:
+def _time(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else wire_time(moment)
+
+
+def _cursor(row: Row[Any]) -> str:
     """Where a page ended. Opaque to clients, so that its inside may change."""
-    return base64.urlsafe_b64encode(f"{_finished(job).isoformat()} {job.id}".encode()).decode()
+    return base64.urlsafe_b64encode(f"{row.finished_at.isoformat()} {row.id}".encode()).decode()
 
 
 def _position(cursor: str | None) -> tuple[dt.datetime, str] | None:

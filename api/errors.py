@@ -21,8 +21,11 @@ from models.base import is_outage
 from models.errors import (
     AlreadyFinished,
     BacklogFull,
+    BatchCancelled,
+    BatchNotFound,
     DeadLetterNotFound,
     IdempotencyKeyReused,
+    JobGone,
     JobNotFound,
     OwnerBacklogFull,
     Refusal,
@@ -30,6 +33,9 @@ from models.errors import (
 
 STATUS_OF: Mapping[type[Refusal], int] = {
     JobNotFound: 404,
+    JobGone: 410,
+    BatchNotFound: 404,
+    BatchCancelled: 409,
     DeadLetterNotFound: 404,
     IdempotencyKeyReused: 422,
     AlreadyFinished: 409,
@@ -68,10 +74,10 @@ def problem(
     *,
     code: str | None = None,
     detail: str | None = None,
-    errors: list[dict[str, str]] | None = None,
+    errors: list[dict[str, Any]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem+json response. ``errors`` point at fields: ``[{pointer, code, message}]``."""
+    """A problem+json response. ``errors`` point at fields: ``[{pointer, code, message}]``, with ``line`` for NDJSON."""
     code = code or CODE_OF.get(status, "error")
     body: dict[str, Any] = {"type": f"urn:parley:problem:{code}", "title": HTTPStatus(status).phrase, "status": status}
     if detail:
@@ -112,7 +118,9 @@ def from_http_exception(error: HTTPException) -> Response:
     data = getattr(error, "data", None) or {}
     status = error.code or 500
     messages = data.get("messages") or {}
-    errors = flattened(next(iter(messages.values()), {})) if isinstance(messages, Mapping) else None
+    errors = data.get("errors") or (
+        flattened(next(iter(messages.values()), {})) if isinstance(messages, Mapping) else None
+    )
     kept = {
         name: value
         for name, value in error.get_headers(request.environ)
@@ -138,7 +146,7 @@ def add_to(app: Flask) -> None:
     @app.before_request
     def refuse_large_body() -> None:
         # Before any other refusal: only this one reads the body away, so that the answer can be heard.
-        if (request.content_length or 0) > app.config["MAX_CONTENT_LENGTH"]:
+        if (request.content_length or 0) > (request.max_content_length or 0):
             raise RequestEntityTooLarge
 
     @app.errorhandler(Refusal)
@@ -163,7 +171,7 @@ def add_to(app: Flask) -> None:
     @app.errorhandler(RequestEntityTooLarge)
     def too_large(_: RequestEntityTooLarge) -> Response:
         _discard_body()
-        limit = app.config["MAX_CONTENT_LENGTH"] // 1024
+        limit = (request.max_content_length or 0) // 1024
         return problem(413, detail=f"The body is larger than {limit} KiB.")
 
     @app.errorhandler(Exception)

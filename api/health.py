@@ -7,7 +7,9 @@ be restarted, whatever else is broken. *Ready* looks at what a request needs.
 from __future__ import annotations
 
 import datetime as dt
+import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -17,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.jobs import json_response, wire_time
 from api.openapi import Noun
 from api.schemas import HealthSchema, LiveSchema, ReadySchema
-from models import heartbeats
+from models import breakers, dead_letters, heartbeats
 from models.base import Autocommit
+from models.breakers import Seen
 from models.settings import Settings
 
 bp = Noun("health", __name__, url_prefix="/health", description="For probes.")
@@ -52,8 +55,9 @@ def ready() -> Response:
     """Whether requests should be sent here.
 
     503 while the database cannot be used, while this process stops, and until a
-    dispatcher and a worker have reported once. Their later loss, or Redis's, is
-    `degraded` with 200: jobs are still accepted, and nothing accepted is lost.
+    dispatcher and a worker have reported once. Their later loss, Redis's or a
+    model's is `degraded` with 200: jobs are still accepted, and nothing accepted
+    is lost.
     """
     components = {**_rows(), "redis": _redis()}
     stopping = current_app.extensions["parley"]["stopping"]()
@@ -70,11 +74,32 @@ def _rows() -> dict[str, dict[str, Any]]:
     try:
         with Autocommit() as session:
             ages = heartbeats.ages(session)
+            model = _model(breakers.seen(session))
+            letters = _letters(*dead_letters.count(session))
     except SQLAlchemyError:
         unknown = {"status": "unknown"}
-        return {"database": {"status": "down"}, "dispatcher": unknown, "worker": unknown}
+        unseen = dict.fromkeys(("dispatcher", "worker", "model", "deadLetters"), unknown)
+        return {"database": {"status": "down"}, **unseen}
     seen = {kind: _beat(ages.get(kind)) for kind in (heartbeats.DISPATCHER, heartbeats.WORKER)}
-    return {"database": {"status": "up"}, **seen}
+    return {"database": {"status": "up"}, **seen, "model": model, "deadLetters": letters}
+
+
+def _model(found: Sequence[Seen]) -> dict[str, Any]:
+    """Whether the models can be asked; if not, which, and when the first of them is tried again."""
+    waits = {seen.model: max(0, math.ceil(seen.wait_seconds or 0)) for seen in found if seen.state != "closed"}
+    if not waits:
+        return {"status": "up"}
+    return {"status": "open", "retrySeconds": min(waits.values()), "models": sorted(waits)}
+
+
+def _letters(number: int, oldest: float | None) -> dict[str, Any]:
+    """Always up: dead letters are work for the operator, not a fault of the installation."""
+    return {
+        "status": "up",
+        "count": min(number, dead_letters.COUNTED),
+        "atLeast": number > dead_letters.COUNTED,
+        "oldestSeconds": None if oldest is None else round(oldest),
+    }
 
 
 def _beat(age: float | None) -> dict[str, Any]:

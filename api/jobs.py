@@ -10,12 +10,13 @@ from typing import Any
 from flask import Response, current_app, json, request
 from werkzeug.exceptions import BadRequest
 
+from api import long_polls, preferences
 from api.openapi import Noun, problems
 from api.queue import NOWHERE, Queue
 from api.schemas import JobCreatedSchema, JobSchema, NewJobSchema
-from models import jobs, logs
+from models import jobs, logs, versions
 from models.base import Session, bare
-from models.errors import DeadLetterNotFound, JobNotFound
+from models.errors import BatchNotFound, DeadLetterNotFound, JobNotFound
 from models.jobs import JobType
 from models.settings import Settings
 from models.states import FINISHED, WAITING
@@ -27,25 +28,43 @@ POLL_SECONDS = 1
 LONGEST_POLL_SECONDS = 30
 KEY_LENGTH = 255
 UUID_LENGTH = 36
-_HEADER = {"schema": {"type": "string"}}
-_KEY_PARAMETER = {
+HEADER = {"schema": {"type": "string"}}
+KEY_PARAMETER = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH, "pattern": "^[ -~]+$"},
     "description": "Any string of yours. The same key and input within 24 hours make one job.",
 }
 
+JOB_ID = {"in": "path", "name": "job_id", "schema": {"type": "string"}, "required": True}
+_CONDITIONS = [
+    {
+        "in": "header",
+        "name": "Prefer",
+        "schema": {"type": "string"},
+        "description": "`wait=N`: answer when the job has finished (with `If-None-Match`: when it has changed), "
+        f"or after N seconds. More than {preferences.LONGEST_WAIT_SECONDS} count as that.",
+    },
+    {
+        "in": "header",
+        "name": "If-None-Match",
+        "schema": {"type": "string"},
+        "description": "An `ETag` of before: 304 while it still holds.",
+    },
+]
+_POLLED = {"ETag": HEADER, "Retry-After": {**HEADER, "description": "Seconds; absent once finished."}}
 
-@bp.route("", methods=["POST"], parameters=[_KEY_PARAMETER])
+
+@bp.route("", methods=["POST"], parameters=[KEY_PARAMETER])
 @bp.arguments(NewJobSchema())  # of a class webargs would make a new one for each request
-@bp.response(201, JobCreatedSchema, headers={"Location": _HEADER, "Retry-After": _HEADER})
+@bp.response(201, JobCreatedSchema, headers={"Location": HEADER, "Retry-After": HEADER})
 @bp.alt_response(
-    200, schema=JobCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": _HEADER}
+    200, schema=JobCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": HEADER}
 )
 @problems(bp, 400, 413, 415, 429, 503)
 def create_job(new_job: dict[str, Any]) -> Response:
     """Accept a job. Poll its `Location` until `status` is final."""
-    key, job = _idempotency_key(), jobs.NewJob(owner=caller(), **{**_limits(new_job["type"]), **new_job})
+    key, job = idempotency_key(), jobs.NewJob(owner=caller(), **{**limits_of(new_job["type"]), **new_job})
     _queue().admit(job.owner)
     with bare() as session:
         if key is None:
@@ -63,7 +82,8 @@ def caller() -> str:
     return f"address:{request.remote_addr or 'local'}"
 
 
-def _idempotency_key() -> str | None:
+def idempotency_key() -> str | None:
+    """The caller's name for this request, if it has one."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
@@ -74,7 +94,8 @@ def _idempotency_key() -> str | None:
     return key
 
 
-def _limits(job_type: JobType) -> dict[str, Any]:
+def limits_of(job_type: JobType) -> dict[str, Any]:
+    """What holds for a job of this type that does not say otherwise."""
     settings: Settings = current_app.config["SETTINGS"]
     is_chat = job_type is JobType.CHAT
     return {
@@ -99,30 +120,40 @@ def _created(job_id: str, *, is_new: bool) -> Response:
     return response
 
 
-@bp.route(
-    "/<string:job_id>", parameters=[{"in": "path", "name": "job_id", "schema": {"type": "string"}, "required": True}]
-)
-@bp.response(200, JobSchema, headers={"Retry-After": {**_HEADER, "description": "Seconds; absent once finished."}})
-@problems(bp, 404, 503)
+@bp.route("/<string:job_id>", parameters=[JOB_ID, *_CONDITIONS])
+@bp.response(200, JobSchema, headers={**_POLLED, "Preference-Applied": HEADER})
+@bp.alt_response(304, description="Nothing has changed since that `ETag`.", headers=_POLLED)
+@problems(bp, 404, 410, 503)
 def show_job(job_id: str) -> Response:
-    """A job as it stands."""
-    with bare() as session:
-        job = jobs.shown(session, known_form(job_id))
-    return _shown(job)
+    """A job as it stands, or, with `Prefer: wait`, as soon as there is something to say about it."""
+    known, seconds = known_form(job_id), preferences.wait_seconds(request.headers.get("Prefer"))
+    if seconds:
+        job, has_waited = long_polls.answer_to(known, seconds=seconds)
+    else:
+        has_waited = False
+        with bare() as session:
+            job = jobs.shown(session, known)
+    is_known = request.if_none_match.contains_weak(versions.version_of(job))
+    response = current_app.response_class(status=304) if is_known else json_response(as_wire(job))
+    if has_waited:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    return _polled(response, job)
 
 
-def _shown(job: Mapping[Any, Any]) -> Response:
-    body = as_wire(job)
-    response = json_response(body)
+def _polled(response: Response, job: Mapping[Any, Any]) -> Response:
+    """With what the next poll needs to know."""
+    # Weak: the place in the queue and the time left move without it.
+    response.headers["ETag"] = f'W/"{versions.version_of(job)}"'
     if job["status"] not in FINISHED:
-        wait = max(POLL_SECONDS, job["due_in"], (body["etaSeconds"] or 0) // 2)
+        eta = _queue().place(job)["etaSeconds"] if job["status"] in WAITING else None
+        wait = max(POLL_SECONDS, job["due_in"], (eta or 0) // 2)
         response.headers["Retry-After"] = str(min(LONGEST_POLL_SECONDS, wait))
     return response
 
 
 @bp.route("/<string:job_id>", methods=["DELETE"])
 @bp.response(200, JobSchema)
-@problems(bp, 404, 409, 503)
+@problems(bp, 404, 409, 410, 503)
 def cancel_job(job_id: str) -> Response:
     """Stop a job for good. One that waits never runs; a running one has its call to the model broken off."""
     known = known_form(job_id)
@@ -131,19 +162,19 @@ def cancel_job(job_id: str) -> Response:
         job = jobs.shown(session, known)
     if is_new:
         log.info("job_cancelled", job_id=known)
-    return _shown(job)
+    return _polled(json_response(as_wire(job)), job)
 
 
 @bp.route("/<string:job_id>/cancel", methods=["POST"])
 @bp.response(200, JobSchema)
-@problems(bp, 404, 409, 503)
+@problems(bp, 404, 409, 410, 503)
 def cancel_job_by_post(job_id: str) -> Response:
     """The same as DELETE, for clients that cannot send it."""
     response: Response = cancel_job(job_id)
     return response
 
 
-def known_form(job_id: str, *, refusal: type[JobNotFound | DeadLetterNotFound] = JobNotFound) -> str:
+def known_form(job_id: str, *, refusal: type[JobNotFound | DeadLetterNotFound | BatchNotFound] = JobNotFound) -> str:
     """The id in its one spelling.
 
     Raises:
@@ -164,7 +195,6 @@ def as_wire(job: Mapping[Any, Any]) -> dict[str, Any]:
     The schema documents it, and tests hold the two together.
     """
     attempts = job["newest_attempts"] or []
-    tokens = [attempt.pop("tokens") for attempt in attempts]
     waits = job["status"] in WAITING
     return {
         "jobId": job["id"],
@@ -181,6 +211,7 @@ def as_wire(job: Mapping[Any, Any]) -> dict[str, Any]:
         "nextAttemptAt": wire_time(job["next_attempt_at"]) if waits else None,
         "deadlineAt": wire_time(job["deadline_at"]),
         "runAt": wire_time(job["run_at"]) if job["run_at"] else None,
+        "discardedAt": wire_time(job["discarded_at"]) if job["discarded_at"] else None,
         "priority": job["priority"],
         **(_queue().place(job) if waits else NOWHERE),
         "note": job["note"] if job["status"] == "analyzing" else None,
@@ -188,8 +219,9 @@ def as_wire(job: Mapping[Any, Any]) -> dict[str, Any]:
         "customId": job["custom_id"],
         "model": job["model"],
         "degraded": job["degraded"],
-        "usage": _usage(*tokens[0]) if job["status"] == "completed" else None,
-        "attempts": attempts[::-1],
+        "usage": usage(*attempts[0]["tokens"]) if job["status"] == "completed" else None,
+        # The row may be another request's too, so it is copied, not changed.
+        "attempts": [{name: value for name, value in one.items() if name != "tokens"} for one in attempts[::-1]],
     }
 
 
@@ -198,7 +230,8 @@ def wire_time(moment: dt.datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _usage(prompt: int | None, completion: int | None) -> dict[str, int] | None:
+def usage(prompt: int | None, completion: int | None) -> dict[str, int] | None:
+    """Tokens of one call; None if the model's server did not count them."""
     if prompt is None or completion is None:
         return None
     return {"promptTokens": prompt, "completionTokens": completion, "totalTokens": prompt + completion}

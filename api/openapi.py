@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 import gevent
 import marshmallow as ma
-from flask import Request, Response, current_app
+from flask import Request, Response
 from flask_smorest import Api, Blueprint
 from gevent import monkey
 from gunicorn.http.errors import ParseException
@@ -84,28 +85,43 @@ class JsonParser(flaskparser.FlaskParser):
         del schema
         if req.mimetype != "application/json":
             raise UnsupportedMediaType("Send the body as application/json.")
-        try:
-            return json.loads(_body(req).decode("utf-8"), parse_constant=_refuse_constant)
-        except UnicodeDecodeError:
-            raise _bad("invalid_utf8", "The body is not valid UTF-8.") from None
-        except RecursionError:
-            raise _bad("json_too_deep", "The body is nested too deeply.") from None
-        except ValueError as error:
-            where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-            raise _bad("malformed_json", f"The body is not valid JSON{where}.") from None
+        with arriving_within(BODY_SECONDS):
+            body = _read(req)
+        return parsed(body)
 
 
-def _body(req: Request) -> bytes:
-    """The whole body, within `BODY_SECONDS` however it drips.
+def parsed(raw: bytes, *, what: str = "body") -> Any:
+    """What some JSON says.
+
+    Raises:
+        BadRequest: it is none; its ``data["code"]`` says why.
+    """
+    try:
+        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise _bad("invalid_utf8", f"The {what} is not valid UTF-8.") from None
+    except RecursionError:
+        raise _bad("json_too_deep", f"The {what} is nested too deeply.") from None
+    except ValueError as error:
+        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise _bad("malformed_json", f"The {what} is not valid JSON{where}.") from None
+
+
+@contextlib.contextmanager
+def arriving_within(seconds: float) -> Iterator[None]:
+    """Bound the reading of a body, however it drips.
 
     A time-out of the socket would bound each read only: one byte every few
     seconds would hold a connection for days.
+
+    Raises:
+        RequestTimeout, BadRequest
     """
-    timer = gevent.Timeout(BODY_SECONDS)
+    timer = gevent.Timeout(seconds)
     if monkey.is_module_patched("socket"):
         timer.start()
     try:
-        return _read(req)
+        yield
     except gevent.Timeout:
         raise RequestTimeout("The body did not arrive in time.") from None
     except (ParseException, OSError):
@@ -118,7 +134,7 @@ def _read(req: Request) -> bytes:
     if req.content_length is not None or not req.environ.get("wsgi.input_terminated"):
         return req.get_data(cache=False)
     # Chunked: werkzeug would stop at the limit without a word and hand over what it has.
-    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
+    limit = req.max_content_length or 0
     body: bytes = req.environ["wsgi.input"].read(limit + 1)
     if len(body) > limit:
         raise RequestEntityTooLarge

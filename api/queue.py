@@ -60,13 +60,24 @@ class Queue:
         self._refresh()
         queue = self._bodies.get(job["queue_class"]) or {}
         position, rate = self._places.get(job["id"]), queue.get("rate")
+        reason = self._reason(job, queue)
+        rate = None if reason == "breaker_open" else rate  # nobody knows how long an outage lasts
         return {
             "queuePosition": position,
             "etaSeconds": math.ceil(position / rate) if position and rate else None,
-            "waitReason": self._reason(job, queue),
+            "waitReason": reason,
         }
 
+    def eta(self, queue_class: str, jobs: int) -> int | None:
+        """Seconds until so many jobs of a class are finished, at its present rate; None if nobody knows."""
+        self._refresh()
+        rate = (self._bodies.get(queue_class) or {}).get("rate")
+        return math.ceil(jobs / rate) if rate else None
+
     def _reason(self, job: Mapping[Any, Any], queue: Mapping[str, Any]) -> str:
+        paused_from = queue.get("paused_from")
+        if paused_from is not None and job["fallback"] >= paused_from:
+            return "breaker_open"
         return "owner_limit" if job["owner"] in queue.get("limited", ()) else "behind"
 
     def _refresh(self) -> None:

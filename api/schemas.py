@@ -73,11 +73,11 @@ class Moment(fields.AwareDateTime):
 _ALWAYS = {"required": "required: This field is required.", "null": "wrong_type: This field may not be null."}
 
 
-_SAYS_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
-"""For readers of the document: what `_text` and `_not_blank` accept."""
+SAYS_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+"""For readers of the document: what `plain_text` and `_not_blank` accept."""
 
 
-def _text(value: str) -> None:
+def plain_text(value: str) -> None:
     """What PostgreSQL's text and UTF-8 cannot hold is refused, not repaired."""
     try:
         value.encode("utf-8")
@@ -116,11 +116,11 @@ class NewJobSchema(Schema):
         required=True,
         validate=[
             validate.Length(max=MESSAGE_CHARACTERS, error="too_long: At most {max} characters."),
-            _text,
+            plain_text,
             _not_blank,
         ],
         error_messages={**_ALWAYS, "invalid": "wrong_type: Send a string."},
-        metadata={"minLength": 1, "pattern": _SAYS_SOMETHING, "examples": ["How does your system handle scalability?"]},
+        metadata={"minLength": 1, "pattern": SAYS_SOMETHING, "examples": ["How does your system handle scalability?"]},
     )
     type = fields.Enum(
         JobType,
@@ -210,6 +210,9 @@ class JobSchema(Schema):
     )
     deadline_at = _time(required=True, metadata={"description": "Unfinished by then, it has failed."})
     run_at = _time(required=True, allow_none=True)
+    discarded_at = _time(
+        required=True, allow_none=True, metadata={"description": "When it failed, and an operator put it aside."}
+    )
     priority = fields.Integer(required=True)
     queue_position = fields.Integer(
         required=True, allow_none=True, metadata={"description": "As of about a second ago; null beyond 1,000."}
@@ -237,33 +240,6 @@ class JobSchema(Schema):
     attempts = fields.List(fields.Nested(AttemptSchema), required=True, metadata={"description": "The newest 50."})
 
 
-class DeadLetterSchema(Schema):
-    """A job that was given up."""
-
-    job_id = fields.UUID(required=True)
-    type = fields.Enum(JobType, by_value=True, required=True)
-    error = fields.Nested(ErrorSchema, required=True)
-    attempt = fields.Integer(required=True)
-    failures = fields.Integer(required=True)
-    max_attempts = fields.Integer(required=True)
-    lost_count = fields.Integer(required=True, metadata={"description": "Attempts whose worker vanished."})
-    created_at = _time(required=True)
-    finished_at = _time(required=True)
-
-
-class DeadLetterDetailSchema(DeadLetterSchema):
-    """With the message that could not be answered."""
-
-    message = fields.String(required=True)
-
-
-class DeadLetterPageSchema(Schema):
-    """The latest first."""
-
-    items = fields.List(fields.Nested(DeadLetterSchema), required=True)
-    next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "Null on the last page."})
-
-
 class PageSchema(Schema):
     """Which page of a list."""
 
@@ -278,6 +254,7 @@ class PageSchema(Schema):
 class ProblemFieldSchema(Schema):
     """One field at fault."""
 
+    line = fields.Integer(metadata={"description": "Of NDJSON, from 1."})
     pointer = fields.String(required=True)
     code = fields.String(required=True)
     message = fields.String(required=True)
@@ -293,6 +270,23 @@ class ProblemSchema(Schema):
     code = fields.String(required=True)
     request_id = fields.String(required=True)
     errors = fields.List(fields.Nested(ProblemFieldSchema))
+
+
+class InvariantSchema(Schema):
+    """One invariant, and the jobs that break it."""
+
+    name = fields.String(required=True)
+    count = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Stops at 1,000; null: time ran out before an answer."}
+    )
+    violations = fields.List(fields.UUID(), required=True, metadata={"description": "The ids of the first 20."})
+
+
+class InvariantsSchema(Schema):
+    """Whether every invariant is known to hold."""
+
+    ok = fields.Boolean(required=True)
+    checked = fields.List(fields.Nested(InvariantSchema), required=True)
 
 
 class HealthSchema(Schema):

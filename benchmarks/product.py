@@ -23,6 +23,8 @@ import local.valkey
 from benchmarks.errors import Broken
 from local import ports, processes, programs, readiness
 from local.programs import Program
+from models import settings
+from models.settings import Settings
 from tests.fake_llm import FakeLLM
 
 T = TypeVar("T")
@@ -88,7 +90,7 @@ class Product:
 
     def _product(self) -> list[Program]:
         """Defaults, except for what a fake model and a big worker need."""
-        settings = {
+        environment = {
             "DATABASE_URL": self._postgres.url,
             "REDIS_URL": self._valkey.url,
             "LLM_BASE_URL": self.llm.base_url,
@@ -99,15 +101,15 @@ class Product:
             "PATH": PATH,
         }
         python = pathlib.Path(sys.executable)
-        product = processes.product(python, ROOT, settings)
+        product = processes.product(python, ROOT, environment)
         api = next(each for each in product if each.name == API)
         floor = replace(
             api,
             name=FLOOR,
             command=(*api.command[:-1], "benchmarks.floor:app"),
-            environment={**settings, "PORT": str(self.floor_port)},
+            environment={**environment, "PORT": str(self.floor_port)},
         )
-        return [*product, floor, processes.migration(python, ROOT, settings)]
+        return [*product, floor, processes.migration(python, ROOT, environment)]
 
     def _migrate(self) -> None:
         log = self.folder / "migration.log"
@@ -119,6 +121,10 @@ class Product:
         """Of the servers and of the processes that run now."""
         processes_ = {name: process.pid for name, process in self._running.items()}
         return {**processes_, "postgres": self._postgres.pid, "valkey": self._valkey.pid}
+
+    def settings(self) -> Settings:
+        """To reach its servers as one of its processes does."""
+        return settings.from_environment({"DATABASE_URL": self._postgres.url, "REDIS_URL": self._valkey.url})
 
     def run_only(self, *names: str) -> None:
         """Run one each of these and nothing else; returns when they are ready, at once if they already run.

@@ -7,6 +7,7 @@ import importlib
 TABLES = (
     "models.attempts",
     "models.batches",
+    "models.breakers",
     "models.heartbeats",
     "models.idempotency",
     "models.jobs",

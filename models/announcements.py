@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models import heartbeats
+from models import breakers, heartbeats
 from models.states import RUNNING, WAITING, in_sql
 
 SMALLEST_WINDOW = 8
@@ -28,7 +28,7 @@ SMALLEST_WINDOW = 8
 LARGEST_ANNOUNCEMENT = 512
 PROMOTED_AT_ONCE = 1000
 LOOKED_AT = 2000
-"""Jobs at a tick, shared among the owners."""
+"""Jobs that one tick considers, shared among the owners."""
 WAKE_CHANNEL = "parley_jobs"
 """``NOTIFY`` here says that jobs were created: the API sends it, the dispatcher listens."""
 LOCK_SPACE = 0x5041524C
@@ -51,7 +51,9 @@ _ROOM = text(f"""
            (SELECT count(*) FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(RUNNING)}) AS running,
            (SELECT count(*) FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)}
             AND announced_at > statement_timestamp() - make_interval(secs => :again_after)) AS announced,
-           EXISTS (SELECT FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)} AND due) AS any_due
+           EXISTS (SELECT FROM jobs
+                   WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)} AND due) AS any_due,
+           {breakers.SEEN} AS breakers
 """)  # noqa: S608
 
 
@@ -62,11 +64,13 @@ class Room:
     slots: int
     """Of all live workers of the class."""
     free: int
+    breakers: tuple[breakers.Seen, ...] = ()
+    """As of the same moment: they decide for which models it may be announced."""
 
     @property
     def share(self) -> int:
-        """Slots one owner may hold while another waits: half."""
-        return max(1, self.slots // 2)
+        """Slots one owner may hold while another waits: half, rounded up, or the odd slot would stay empty."""
+        return max(1, (self.slots + 1) // 2)
 
 
 def room(session: Session, queue_class: str, *, again_after: float) -> Room:
@@ -74,7 +78,39 @@ def room(session: Session, queue_class: str, *, again_after: float) -> Room:
     now = session.execute(_ROOM, {"queue_class": queue_class, "again_after": again_after}).one()
     slots = int(now.slots)
     free = max(SMALLEST_WINDOW, slots - int(now.running)) - int(now.announced) if slots and now.any_due else 0
-    return Room(slots=slots, free=min(LARGEST_ANNOUNCEMENT, max(0, free)))
+    return Room(slots=slots, free=min(LARGEST_ANNOUNCEMENT, max(0, free)), breakers=breakers.read(now.breakers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """Jobs that may be announced for one model of the chain.
+
+    One pass for all jobs is the rule. There are several while a breaker lets
+    through only some of them, or none.
+    """
+
+    choice: int = 0
+    """The model's place in the chain; a job that has been handed down further gets its own."""
+    low: int = 0
+    high: int = 32767
+    """Only jobs that have been handed down so far."""
+    most: int = LARGEST_ANNOUNCEMENT
+    last: int = 32767
+    """The last place in the chain; a job handed down further, when the chain was longer, gets that."""
+
+
+EVERYTHING = Pass()
+
+_IN_FLIGHT = text(f"""
+    SELECT (SELECT count(*) FROM jobs WHERE status IN {in_sql(RUNNING)} AND choice = :choice)
+         + (SELECT count(*) FROM jobs WHERE status IN {in_sql(WAITING)} AND choice = :choice
+            AND announced_at > statement_timestamp() - make_interval(secs => :again_after))
+""")  # noqa: S608
+
+
+def in_flight(session: Session, choice: int, *, again_after: float) -> int:
+    """How many jobs of all classes run or are announced for this model of the chain."""
+    return int(session.execute(_IN_FLIGHT, {"choice": choice, "again_after": again_after}).scalar_one())
 
 
 TURNS = f"""
@@ -91,9 +127,9 @@ TURNS = f"""
         FROM owners CROSS JOIN LATERAL (
             SELECT id, rank_at FROM jobs
             WHERE queue_class = :queue_class AND owner = owners.owner AND status IN {in_sql(WAITING)} AND due
-            AND deadline_at > clock_timestamp()
+            AND deadline_at > clock_timestamp() AND fallback BETWEEN :low AND :high
             AND (announced_at IS NULL OR announced_at <= clock_timestamp() - make_interval(secs => :again_after))
-            ORDER BY rank_at LIMIT (SELECT LEAST(:most, GREATEST(2, {LOOKED_AT} / count(*))) FROM owners)
+            ORDER BY rank_at LIMIT (SELECT LEAST(:most, GREATEST(2, :looked_at / count(*))) FROM owners)
         ) AS first
     ), busy AS (
         SELECT owner, count(*) AS held FROM (
@@ -123,7 +159,8 @@ _ANNOUNCE = text(f"""
         SELECT jobs.id FROM jobs WHERE id IN (SELECT id FROM chosen) AND status IN {in_sql(WAITING)}
         ORDER BY id FOR UPDATE SKIP LOCKED
     ), stamped AS (
-        UPDATE jobs SET announced_at = clock_timestamp() FROM held WHERE jobs.id = held.id
+        UPDATE jobs SET announced_at = clock_timestamp(), choice = GREATEST(:choice, LEAST(jobs.fallback, :last))
+        FROM held WHERE jobs.id = held.id
         RETURNING jobs.id, jobs.attempt
     )
     SELECT stamped.id::text AS id, stamped.attempt FROM stamped JOIN chosen USING (id)
@@ -131,17 +168,38 @@ _ANNOUNCE = text(f"""
 """)  # noqa: S608
 
 
-def stamp(session: Session, queue_class: str, *, room: Room, again_after: float) -> list[tuple[str, int]]:
+def stamp(
+    session: Session, queue_class: str, *, room: Room, again_after: float, only: Pass = EVERYTHING
+) -> list[tuple[str, int]]:
     """Choose due jobs for the free room and mark them announced: ``(job id, attempt)``, in the order they should run.
 
     Args:
         again_after: seconds after which an announcement nobody acted on counts as lost.
+        only: which of the jobs, and for which model.
     """
     rows = session.execute(
         _ANNOUNCE,
-        {"queue_class": queue_class, "most": room.free, "share": room.share, "again_after": again_after},
+        {
+            **vars(only),
+            "queue_class": queue_class,
+            "most": min(room.free, only.most),
+            "share": room.share,
+            "looked_at": LOOKED_AT,
+            "again_after": again_after,
+        },
     )
     return [(row.id, row.attempt) for row in rows]
+
+
+_ARE_OUT = text(f"""
+    SELECT EXISTS (SELECT FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)}
+                   AND announced_at > clock_timestamp() - make_interval(secs => :again_after))
+""")  # noqa: S608
+
+
+def are_out(session: Session, queue_class: str, *, again_after: float) -> bool:
+    """Whether jobs of this class have been announced that nobody has claimed yet."""
+    return bool(session.scalar(_ARE_OUT, {"queue_class": queue_class, "again_after": again_after}))
 
 
 _PROMOTE = text(f"""

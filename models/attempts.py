@@ -13,11 +13,12 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, Uuid
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models import breakers
 from models.base import Base, stored_by_value
-from models.states import RUNNING, JobStatus, move
+from models.states import RUNNING, JobStatus, move, note_change
 
 
 class Outcome(enum.StrEnum):
@@ -29,7 +30,7 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"
     """Failed, and the job with it."""
     SNOOZED = "snoozed"
-    """The provider throttled; not counted as a failure."""
+    """Tried again, no failure counted: the provider throttled, or the attempt was a breaker's probe."""
     RELEASED = "released"
     """Given back by a worker that stopped."""
     LOST = "lost"
@@ -78,6 +79,10 @@ class Claimed:
     lost_count: int
     seconds_left: float
     """Until the job's deadline, when it was claimed."""
+    choice: int = 0
+    """Which model of the chain is to be asked."""
+    is_probe: bool = False
+    """Sent to find out whether that model is well again: its failure is not the job's."""
 
 
 def claim(session: Session, hints: Sequence[tuple[str, int]], *, worker: str, lease_seconds: float) -> list[Claimed]:
@@ -90,7 +95,8 @@ def claim(session: Session, hints: Sequence[tuple[str, int]], *, worker: str, le
                    leased_by = :worker, announced_at = NULL""",
         log="""INSERT INTO attempts (job_id, attempt, worker, started_at)
                SELECT id, attempt, leased_by, updated_at FROM moved""",
-        returning="""id::text AS id, attempt, type, message, failures, max_attempts, lost_count,
+        returning=f"""id::text AS id, attempt, type, message, failures, max_attempts, lost_count, choice,
+                     {breakers.IS_PROBE},
                      CAST(EXTRACT(EPOCH FROM deadline_at - clock_timestamp()) AS float8) AS seconds_left""",
         worker=worker,
         lease_seconds=lease_seconds,
@@ -104,13 +110,41 @@ def asked(session: Session, claims: Sequence[Claimed], *, model: str) -> set[str
         session,
         [{"id": claimed.id, "attempt": claimed.attempt} for claimed in claims],
         to=JobStatus.ANALYZING,
-        changes="model = :model",
+        changes="model = :model, note = NULL",
         log="""UPDATE attempts SET asked_at = moved.updated_at, model = :model FROM moved
                WHERE job_id = moved.id AND attempts.attempt = moved.attempt""",
         returning="id::text AS id",
         model=model,
     )
     return {row["id"] for row in rows}
+
+
+STILL_WORKING = "still_working"
+_NOTE = text("""
+    WITH given AS (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:notes AS text[]))
+            AS given(id, attempt, note)
+    ), held AS MATERIALIZED (
+        SELECT given.id, given.note FROM jobs JOIN given USING (id)
+        WHERE jobs.attempt = given.attempt AND jobs.leased_by = :worker AND jobs.status = 'analyzing'
+        AND jobs.note IS DISTINCT FROM given.note
+        ORDER BY jobs.id FOR UPDATE OF jobs
+    )
+    UPDATE jobs SET note = held.note, updated_at = clock_timestamp() FROM held WHERE jobs.id = held.id
+    RETURNING jobs.id
+""")
+
+
+def note(session: Session, notes: Mapping[tuple[str, int], str | None], *, worker: str) -> None:
+    """Say of these attempts, by job id and attempt, that the model keeps silent, or that it no longer does."""
+    parameters = {
+        "ids": [job_id for job_id, _ in notes],
+        "attempts": [attempt for _, attempt in notes],
+        "notes": list(notes.values()),
+        "worker": worker,
+    }
+    noted = session.execute(_NOTE, parameters).scalars()
+    note_change(session, noted, status=JobStatus.ANALYZING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +160,10 @@ class Ending:
     error_message: str | None = None
     delay_seconds: float = 0.0
     """Until the next attempt, where there is one."""
+    fallback: int | None = None
+    """If it is tried again: hand it down to this model of the chain, with all its attempts before it."""
+    degraded: bool = False
+    """Another model than the first choice answered."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
@@ -133,8 +171,8 @@ class Ending:
 _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
     Outcome.COMPLETED: (
         JobStatus.COMPLETED,
-        """result = held.text, truncated = held.truncated, error_code = NULL, error_message = NULL,
-           finished_at = clock_timestamp()""",
+        """result = held.text, truncated = held.truncated, degraded = held.degraded,
+           error_code = NULL, error_message = NULL, finished_at = clock_timestamp()""",
     ),
     Outcome.FAILED: (
         JobStatus.FAILED,
@@ -143,7 +181,9 @@ _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
     ),
     Outcome.RETRIED: (
         JobStatus.RETRYING,
-        """failures = jobs.failures + 1, error_code = held.error_code, error_message = held.error_message,
+        """failures = CASE WHEN held.fallback IS NULL THEN jobs.failures + 1 ELSE 0 END,
+           fallback = COALESCE(held.fallback, jobs.fallback),
+           error_code = held.error_code, error_message = held.error_message,
            due = false, next_attempt_at = clock_timestamp() + make_interval(secs => held.delay)""",
     ),
     Outcome.SNOOZED: (
@@ -153,7 +193,7 @@ _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
     ),
     Outcome.RELEASED: (JobStatus.RETRYING, "next_attempt_at = clock_timestamp()"),
 }
-_LET_GO = ", lease_until = NULL, leased_by = NULL, announced_at = NULL"
+_LET_GO = ", lease_until = NULL, leased_by = NULL, announced_at = NULL, note = NULL"
 
 # From `given`, not from `moved`: tokens are on the attempt's row even if the job
 # was cancelled or taken over meanwhile; only how that attempt ended is not
@@ -188,6 +228,9 @@ def record(session: Session, endings: Sequence[Ending]) -> set[tuple[str, int]]:
             outcome=outcome.value,
         )
         taken.update((row["id"], row["attempt"]) for row in rows)
+    failed = [(ending.job_id, ending.attempt) for ending in endings if ending.error_code in breakers.FAILURES]
+    if counted := [attempt for attempt in failed if attempt in taken]:
+        breakers.note_failures(session, counted)
     return taken
 
 
@@ -200,6 +243,8 @@ def _row(ending: Ending) -> dict[str, object]:
         "error_code": ending.error_code,
         "error_message": ending.error_message,
         "delay": ending.delay_seconds,
+        "fallback": ending.fallback,
+        "degraded": ending.degraded,
         "prompt_tokens": ending.prompt_tokens,
         "completion_tokens": ending.completion_tokens,
     }

@@ -17,13 +17,16 @@ from functools import cache
 from typing import Any
 
 import psycopg2
-from sqlalchemy import DateTime, Engine, Enum, MetaData, TextClause, create_engine
+from sqlalchemy import DateTime, Engine, Enum, MetaData, QueuePool, TextClause, create_engine, text
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, sessionmaker
+from sqlalchemy.orm import Session as OrmSession
+from sqlalchemy.pool import PoolProxiedConnection
 
 import models
+from models import waiting
 from models.settings import Settings
 
 # expire_on_commit=False: a view may serialise what it has just committed.
@@ -36,6 +39,8 @@ Autocommit = sessionmaker(expire_on_commit=False)
 LOCK_SECONDS = 3
 IDLE_IN_TRANSACTION_SECONDS = 10
 POOL_OVERFLOW = 5
+SERVERS_SHARE = 0.9
+"""Of an answer's time: a server that works then says itself that a statement took too long."""
 
 
 def stored_by_value(states: type[enum.StrEnum]) -> Enum:
@@ -60,19 +65,49 @@ class Base(DeclarativeBase):
     type_annotation_map = {dt.datetime: DateTime(timezone=True)}  # noqa: RUF012
 
 
-def open_database(settings: Settings, *, name: str) -> Engine:
+def open_database(settings: Settings, *, name: str, answers: bool = False) -> Engine:
     """Bind `Session` and `Autocommit` of this process to the database; connects at first use.
 
     Args:
         name: shown in ``pg_stat_activity`` (``parley api``).
+        answers: whether callers wait behind each use of it, for whom ``DB_ANSWER_SECONDS`` is the longest wait.
     """
     models.load_tables()  # a foreign key names a table that its own module need not import
-    engine = _engine(settings, name, overflow=POOL_OVERFLOW)
+    engine = _engine(settings, name, overflow=POOL_OVERFLOW, answers=answers)
     Session.configure(bind=engine)
     # A pool of its own: switching a connection back and forth would cost the round trip that autocommit saves.
-    autocommit = _engine(settings, name, overflow=0, isolation_level="AUTOCOMMIT")
+    autocommit = _engine(settings, name, overflow=0, answers=answers, isolation_level="AUTOCOMMIT")
     Autocommit.configure(bind=autocommit)
     return engine
+
+
+class ForgettingPool(QueuePool):
+    """A pool that can be told that a connection broke: its elders are then replaced, not tried one by one."""
+
+    def forget(self, connection: PoolProxiedConnection, error: Exception) -> None:
+        """Replace this connection and all made before it at their next use, as an ORM session has it done."""
+        self._invalidate(connection, error)
+
+
+class AnsweringPool(ForgettingPool):
+    """A pool behind which somebody waits: ``pool_timeout`` bounds the whole use of a connection.
+
+    The limits of the single steps (a place in the pool, connecting, a statement) would add up.
+    """
+
+    def connect(self) -> PoolProxiedConnection:
+        """A connection whose time runs from now, before the wait for it."""
+        waiting.answer_within(self.timeout())
+        return super().connect()
+
+
+def take_time(session: OrmSession, *, seconds: float) -> None:
+    """Let this transaction run longer than an answer may take; its caller has been told that it will."""
+    session.execute(_STATEMENT_LIMIT, {"limit": str(int(seconds * 1000))})
+    waiting.answer_within(seconds + 1)  # last, for taking a connection from the pool has set it anew
+
+
+_STATEMENT_LIMIT = text("SELECT set_config('statement_timeout', :limit, true)")
 
 
 class Bare:
@@ -94,6 +129,11 @@ class Bare:
         """The row, if there is one."""
         row = self._cursor.fetchone()
         return row and dict(zip((column.name for column in self._cursor.description), row, strict=True))
+
+    def all(self) -> list[dict[str, Any]]:
+        """All rows."""
+        names = [column.name for column in self._cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in self._cursor]
 
 
 @cache
@@ -118,29 +158,37 @@ def bare() -> Iterator[Bare]:
     except psycopg2.Error as error:
         broken = connection is None or bool(connection.dbapi_connection and connection.dbapi_connection.closed)
         if connection is not None and broken:
-            connection.invalidate(error)
+            pool: Any = engine.pool
+            pool.forget(connection, error)
         raise DBAPIError.instance(None, None, error, psycopg2.Error, connection_invalidated=broken) from error
     finally:
         if connection is not None:
             connection.close()
 
 
-def _engine(settings: Settings, name: str, *, overflow: int, **options: Any) -> Engine:
+def _engine(settings: Settings, name: str, *, overflow: int, answers: bool, **options: Any) -> Engine:
+    statement_seconds, pool_seconds = settings.db_statement_seconds, settings.db_connect_seconds
+    connecting: dict[str, Any] = {}
+    if answers:
+        connecting["connection_factory"] = waiting.Answering
+        pool_seconds = settings.db_answer_seconds
+        statement_seconds = min(statement_seconds, SERVERS_SHARE * pool_seconds)
     return create_engine(
         settings.database_url,
+        poolclass=AnsweringPool if answers else ForgettingPool,
         pool_size=settings.db_pool_size,
         max_overflow=overflow,
-        pool_timeout=settings.db_connect_seconds,
+        pool_timeout=pool_seconds,
         # LIFO lets a pool that was busy once fall idle again.
         pool_use_lifo=True,
-        connect_args={"application_name": f"parley {name}", "options": _options(settings)},
+        connect_args={"application_name": f"parley {name}", "options": _options(statement_seconds), **connecting},
         **options,
     )
 
 
-def _options(settings: Settings) -> str:
+def _options(statement_seconds: float) -> str:
     limits = {
-        "statement_timeout": int(settings.db_statement_seconds * 1000),
+        "statement_timeout": int(statement_seconds * 1000),
         "lock_timeout": LOCK_SECONDS * 1000,
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS * 1000,
         "timezone": "UTC",

@@ -26,6 +26,33 @@ class JobNotFound(Refusal):
         super().__init__("There is no job with this id.")
 
 
+class BatchNotFound(Refusal):
+    """No such batch, or not the caller's: nobody may learn which."""
+
+    code = "batch_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no batch with this id.")
+
+
+class BatchCancelled(Refusal):
+    """What its owner has cancelled is not tried again."""
+
+    code = "batch_cancelled"
+
+    def __init__(self) -> None:
+        super().__init__("The batch has been cancelled. Hand its prompts in anew.")
+
+
+class JobGone(Refusal):
+    """There was such a job; it has been kept long enough."""
+
+    code = "job_gone"
+
+    def __init__(self) -> None:
+        super().__init__("This job finished long ago and has been removed.")
+
+
 class AlreadyFinished(Refusal):
     """What has completed or failed cannot be cancelled."""
 

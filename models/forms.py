@@ -9,6 +9,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 SHORTEST_TOKEN = 24
+LONGEST_MODEL = 200
 
 
 def text(raw: str) -> str:
@@ -87,3 +88,17 @@ def token(raw: str) -> str:
     if not (raw.isascii() and raw.isprintable() and " " not in raw):
         raise ValueError("holds a character that no HTTP header can carry")
     return raw
+
+
+def models(raw: str) -> str:
+    """Names of models, with commas between them and no spaces around them.
+
+    >>> models("gpt-4o-mini, offline")
+    'gpt-4o-mini,offline'
+    """
+    names = [name.strip() for name in raw.split(",")]
+    if not all(names):
+        raise ValueError("holds an empty name")
+    if not all(name.isprintable() and len(name) <= LONGEST_MODEL for name in names):
+        raise ValueError(f"holds a name with control characters, or one of over {LONGEST_MODEL} characters")
+    return ",".join(names)

@@ -31,6 +31,9 @@ class IdempotencyKey(Base):
     __tablename__ = "idempotency_keys"
     __table_args__ = (
         Index("ix_idempotency_keys_expires_at", "expires_at"),
+        # A job or batch that is removed takes its keys with it; without these it would read them all.
+        Index("ix_idempotency_keys_job_id", "job_id", postgresql_where=text("job_id IS NOT NULL")),
+        Index("ix_idempotency_keys_batch_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
         CheckConstraint("num_nonnulls(job_id, batch_id) = 1", name="one_thing_made"),
     )
 
@@ -43,18 +46,24 @@ class IdempotencyKey(Base):
     expires_at: Mapped[dt.datetime]
 
 
-CLAIM = f"""
-    INSERT INTO idempotency_keys (scope, key, request_hash, job_id, expires_at)
+_CLAIM = f"""
+    INSERT INTO idempotency_keys (scope, key, request_hash, {{made}}, expires_at)
     VALUES (:owner, :key, :request_hash, CAST(:id AS uuid), clock_timestamp() + interval '{KEPT_HOURS} hours')
     ON CONFLICT (scope, key) DO UPDATE
-        SET request_hash = excluded.request_hash, job_id = excluded.job_id, batch_id = NULL,
+        SET request_hash = excluded.request_hash, job_id = excluded.job_id, batch_id = excluded.batch_id,
             expires_at = excluded.expires_at
         WHERE idempotency_keys.expires_at < clock_timestamp()
-    RETURNING job_id
+    RETURNING key
 """  # noqa: S608
+CLAIM_FOR_JOB = _CLAIM.format(made="job_id")
 """Takes the key and answers a row, or none if it is taken. One that has expired but is not pruned counts as free."""
+CLAIM_FOR_BATCH = _CLAIM.format(made="batch_id")
+"""The same."""
 
-_FIND = text("SELECT job_id::text AS job_id, request_hash FROM idempotency_keys WHERE scope = :scope AND key = :key")
+_FIND = text("""
+    SELECT COALESCE(job_id, batch_id)::text AS made, request_hash FROM idempotency_keys
+    WHERE scope = :scope AND key = :key AND expires_at > clock_timestamp()
+""")
 
 
 def hash_of(request: Mapping[str, object]) -> bytes:
@@ -62,8 +71,8 @@ def hash_of(request: Mapping[str, object]) -> bytes:
     return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).digest()
 
 
-def job_of(session: Session | Bare, *, scope: str, key: str, request_hash: bytes) -> str | None:
-    """The job that a taken key made; None if the key has expired and gone since.
+def made_by(session: Session | Bare, *, scope: str, key: str, request_hash: bytes) -> str | None:
+    """The job or the batch that a taken key made; None if the key is free, or has expired.
 
     Raises:
         IdempotencyKeyReused: it made it from another request.
@@ -73,7 +82,7 @@ def job_of(session: Session | Bare, *, scope: str, key: str, request_hash: bytes
         return None
     if bytes(found["request_hash"]) != request_hash:
         raise IdempotencyKeyReused
-    return str(found["job_id"])
+    return str(found["made"])
 
 
 _PRUNE = text("""

@@ -1,8 +1,7 @@
-"""Jobs: one AI reply each; what clients and operators may do with them.
+"""Jobs: one AI reply each; what clients may do with them.
 
-A job is true as soon as its row is committed. Nobody is told about it here: the
-dispatcher finds it. What workers do with a job stands in `models.attempts`,
-what happens when they vanish in `models.leases`.
+A job is true as soon as its row is committed; the dispatcher finds it. What workers do with it stands in
+`models.attempts`, what happens when they vanish in `models.leases`, and once it is given up in `models.dead_letters`.
 """
 
 from __future__ import annotations
@@ -10,17 +9,17 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, Uuid, select, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import clock, idempotency
+from models import clock, idempotency, retention
 from models.base import Bare, Base, stored_by_value
-from models.errors import AlreadyFinished, DeadLetterNotFound, JobNotFound
-from models.states import RUNNING, WAITING, JobStatus, in_sql, move
+from models.errors import AlreadyFinished, JobNotFound
+from models.states import DEAD, RUNNING, WAITING, JobStatus, in_sql, move
 
 MESSAGE_CHARACTERS = 32_000
 DEFAULT_PRIORITY = 5
@@ -80,8 +79,8 @@ class Job(Base):
         Index(
             "ix_jobs_batch", "batch_id", "batch_position", unique=True, postgresql_where=text("batch_id IS NOT NULL")
         ),
-        # For the retention sweep. BRIN: a summarizing index costs a finishing job next to nothing.
-        Index("ix_jobs_finished", "finished_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+        # For the retention sweep. Not BRIN: its ranges never forget a row that is gone, and soon all of them match.
+        Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index(
             "ix_jobs_announced",
             "queue_class",
@@ -92,7 +91,10 @@ class Job(Base):
         Index("ix_jobs_waiting_deadline", "deadline_at", postgresql_where=text(f"status IN {in_sql(WAITING)}")),
         # On id, not on lease_until: a renewal then changes no indexed column and stays a HOT update.
         Index("ix_jobs_running", "queue_class", "id", postgresql_where=text(f"status IN {in_sql(RUNNING)}")),
-        Index("ix_jobs_dead", "finished_at", "id", postgresql_where=text("status = 'failed'")),
+        Index("ix_jobs_dead", "finished_at", "id", postgresql_where=text(DEAD)),
+        Index("ix_jobs_dead_code", "error_code", "finished_at", "id", postgresql_where=text(DEAD)),
+        Index("ix_jobs_dead_model", "model", "finished_at", "id", postgresql_where=text(DEAD)),
+        Index("ix_jobs_discarded", "finished_at", "id", postgresql_where=text("discarded_at IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}},
     )
 
@@ -152,6 +154,8 @@ class Job(Base):
     """The model that answered."""
     fallback: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     """How far down the chain of models this job has been handed: 0 is the first choice."""
+    choice: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """Which model of the chain it was last announced for: at or below ``fallback``'s, whose breaker allowed it."""
     degraded: Mapped[bool | None]
     """Whether another model than the first choice answered."""
     note: Mapped[str | None] = mapped_column(Text)
@@ -193,7 +197,9 @@ _INSERT = """
           FROM (SELECT clock_timestamp() AS t) AS clock) AS clock
 """
 _CREATE = text(_INSERT)
-_CREATE_ONCE = text(f"WITH claimed AS ({idempotency.CLAIM}) {_INSERT} WHERE EXISTS (SELECT FROM claimed) RETURNING id")
+_CREATE_ONCE = text(
+    f"WITH claimed AS ({idempotency.CLAIM_FOR_JOB}) {_INSERT} WHERE EXISTS (SELECT FROM claimed) RETURNING id"
+)
 
 
 def create(session: Session | Bare, new_job: NewJob) -> str:
@@ -219,7 +225,7 @@ def create_once(session: Session | Bare, new_job: NewJob, *, key: str, said: Map
     request_hash = idempotency.hash_of(said)
     once = {**row, "key": key, "request_hash": request_hash}
     while session.execute(_CREATE_ONCE, once).mappings().one_or_none() is None:
-        made = idempotency.job_of(session, scope=new_job.owner, key=key, request_hash=request_hash)
+        made = idempotency.made_by(session, scope=new_job.owner, key=key, request_hash=request_hash)
         if made is not None:
             return made, False
     return str(row["id"]), True
@@ -227,10 +233,10 @@ def create_once(session: Session | Bare, new_job: NewJob, *, key: str, said: Map
 
 # PostgreSQL's own JSON times drop zeros at the end, so they would not sort as strings. Sessions are in UTC.
 _WIRE_TIME = r"""'YYYY-MM-DD"T"HH24\:MI\:SS.US"Z"'"""
-_SHOWN = text(f"""
+SHOW = f"""
     SELECT id::text AS id, status, type, created_at, updated_at, next_attempt_at, result, error_code, error_message,
-           attempt, failures, max_attempts, model, truncated, degraded, note, owner, queue_class, due, priority,
-           run_at, deadline_at, batch_id::text AS batch_id, custom_id,
+           attempt, failures, max_attempts, model, truncated, degraded, fallback, note, owner, queue_class, due,
+           priority, run_at, deadline_at, discarded_at, batch_id::text AS batch_id, custom_id,
            CAST(CEIL(EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())) AS int) AS due_in,
            CASE WHEN attempt > 0 THEN ARRAY(
                SELECT json_build_object(
@@ -240,19 +246,20 @@ _SHOWN = text(f"""
                    'tokens', json_build_array(prompt_tokens, completion_tokens))
                FROM attempts WHERE job_id = jobs.id ORDER BY attempt DESC LIMIT {SHOWN_ATTEMPTS}
            ) END AS newest_attempts
-    FROM jobs WHERE id = CAST(:id AS uuid)
-""")  # noqa: S608
+    FROM jobs
+"""  # noqa: S608
+_SHOWN = text(f"{SHOW} WHERE id = CAST(:id AS uuid)")
 
 
 def shown(session: Session | Bare, job_id: str) -> Mapping[Any, Any]:
     """The job as its owner sees it, its newest attempts inside. One statement: this is the route that is polled.
 
     Raises:
-        JobNotFound: there is none.
+        JobNotFound, JobGone: there is none.
     """
     job = session.execute(_SHOWN, {"id": job_id}).mappings().one_or_none()
     if job is None:
-        raise JobNotFound
+        raise retention.absence(session, job_id, unknown=JobNotFound())
     return job
 
 
@@ -260,69 +267,30 @@ def cancel(session: Session, job_id: str) -> bool:
     """Stop an unfinished job for good; whether it was this call that did. A running attempt loses its claim.
 
     Raises:
-        JobNotFound: there is none.
+        JobNotFound, JobGone: there is none.
         AlreadyFinished: it completed or failed before.
     """
-    moved = move(
-        session,
-        [{"id": job_id, "attempt": None}],
-        to=JobStatus.CANCELLED,
-        changes="finished_at = clock_timestamp(), lease_until = NULL, leased_by = NULL, announced_at = NULL",
-        log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'cancelled' FROM moved
-               WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",
-    )
-    if moved:
+    if cancel_all(session, [job_id]):
         return True
     status = session.execute(text("SELECT status FROM jobs WHERE id = CAST(:id AS uuid)"), {"id": job_id}).scalar()
     if status is None:
-        raise JobNotFound
+        raise retention.absence(session, job_id, unknown=JobNotFound())
     if status != JobStatus.CANCELLED:
         raise AlreadyFinished(status)
     return False
 
 
-def dead_letters(session: Session, *, limit: int, before: tuple[dt.datetime, str] | None = None) -> list[Job]:
-    """Failed jobs, the latest first; ``before`` is the ``(finished_at, id)`` of the last one already seen."""
-    query = (
-        select(Job).where(Job.status == JobStatus.FAILED).order_by(Job.finished_at.desc(), Job.id.desc()).limit(limit)
-    )
-    if before is not None:
-        query = query.where(text("(finished_at, id) < (:at, CAST(:id AS uuid))").bindparams(at=before[0], id=before[1]))
-    return list(session.scalars(query))
-
-
-def dead_letter(session: Session, job_id: str) -> Job:
-    """One failed job.
-
-    Raises:
-        DeadLetterNotFound: there is no such job, or it has not failed.
-    """
-    job = session.scalar(select(Job).where(Job.id == job_id, Job.status == JobStatus.FAILED))
-    if job is None:
-        raise DeadLetterNotFound
-    return job
-
-
-def redrive(session: Session, job_id: str) -> None:
-    """Give a dead letter its failures back and a new deadline of the old length; its attempts stay on record.
-
-    ``attempt`` is kept: an attempt from before the redrive must stay fenced off.
-
-    Raises:
-        DeadLetterNotFound: there is no such dead letter, or another redrive was faster.
-    """
+def cancel_all(session: Session, job_ids: Sequence[str]) -> int:
+    """Stop those of the jobs that are unfinished; how many there were."""
     moved = move(
         session,
-        [{"id": job_id, "attempt": None}],
-        to=JobStatus.CREATED,
-        changes="""failures = 0, lost_count = 0, finished_at = NULL, error_code = NULL, error_message = NULL,
-                   next_attempt_at = clock_timestamp(), due = true, announced_at = NULL, start_by = NULL,
-                   discarded_at = NULL, fallback = 0,
-                   deadline_at = clock_timestamp() + make_interval(secs => jobs.deadline_seconds)""",
-        log="SELECT 1",
+        [{"id": job_id, "attempt": None} for job_id in job_ids],
+        to=JobStatus.CANCELLED,
+        changes="finished_at = clock_timestamp(), lease_until = NULL, leased_by = NULL, announced_at = NULL",
+        log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'cancelled' FROM moved
+               WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",
     )
-    if not moved:
-        raise DeadLetterNotFound
+    return len(moved)
 
 
 def count_all(session: Session) -> dict[JobStatus, int]:

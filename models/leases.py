@@ -7,7 +7,9 @@ still write from having an effect.
 
 When the reaper itself, or the database, was away, workers could not renew
 either: their leases ran out through no fault of theirs. So a reaper that finds
-the last good tick long ago first grants an *amnesty*.
+the last good tick long ago first grants an *amnesty*. Workers that had been
+silent before are not among those it is for: each outage would put off the
+recovery of what they have lost.
 """
 
 from __future__ import annotations
@@ -54,18 +56,24 @@ def own(
 
 
 def grant_amnesty(session: Session, *, lease_seconds: float) -> bool:
-    """Extend every running lease if no reaper has ticked for a while; whether it had to."""
+    """Extend the leases of workers that may live if no reaper has ticked for a while; whether it had to."""
     away = heartbeats.seconds_since(session, heartbeats.REAPER)
     heartbeats.beat(session, kind=heartbeats.REAPER, instance="any")
     if away is not None and away <= AMNESTY_AFTER_SECONDS:
         return False
-    session.execute(_EXTEND, {"seconds": lease_seconds})
+    session.execute(_EXTEND, {"seconds": lease_seconds, "away": away})
     return True
 
 
+# A worker that had been silent for long when the reaper last ticked could have beaten, and did not. Unknown (no tick
+# ever, no beat any more) is no proof.
 _EXTEND = text(f"""
     UPDATE jobs SET lease_until = GREATEST(lease_until, clock_timestamp() + make_interval(secs => :seconds))
-    WHERE id = ANY(ARRAY(SELECT id FROM jobs WHERE status IN {in_sql(RUNNING)} ORDER BY id FOR UPDATE))
+    WHERE id = ANY(ARRAY(
+        SELECT id FROM jobs WHERE status IN {in_sql(RUNNING)} AND NOT EXISTS (
+            SELECT FROM heartbeats WHERE kind = '{heartbeats.WORKER}' AND instance = jobs.leased_by
+            AND seen_at < clock_timestamp() - make_interval(secs => CAST(:away AS float8) + {heartbeats.LIVE_SECONDS}))
+        ORDER BY id FOR UPDATE))
 """)  # noqa: S608
 _OVERDUE = text(f"""
     SELECT id::text AS id, attempt FROM jobs WHERE status IN {in_sql(RUNNING)} AND lease_until < clock_timestamp()

@@ -14,13 +14,15 @@ from sqlalchemy import Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.announcements import TURNS
+from models.announcements import EVERYTHING, TURNS
 from models.base import Bare, Base
 from models.states import WAITING, in_sql
 
 BACKLOG = "backlog"
 """The snapshot of all classes together; the others have the name of their class."""
 POSITIONS = 1000
+LOOKED_AT = 100_000
+"""Jobs that are put in order, shared among the owners: exact for up to a hundred owners."""
 MOST_OWNERS = 1000
 """Those with the most waiting jobs are listed; only they can be near a limit."""
 RATE_SECONDS = 30
@@ -51,6 +53,7 @@ _QUEUE = text(
                 SELECT id, turn, rank_at FROM queue ORDER BY turn, rank_at LIMIT {POSITIONS}) AS first),
             'rate', (SELECT count(*) / {RATE_SECONDS}.0 FROM jobs WHERE queue_class = :queue_class
                      AND finished_at > statement_timestamp() - interval '{RATE_SECONDS} seconds'),
+            'paused_from', CAST(:paused_from AS int),
             'limited', (SELECT COALESCE(jsonb_agg(owner), '[]') FROM busy, crowd WHERE is_one AND held >= :share))""",  # noqa: S608
     )
 )
@@ -65,17 +68,23 @@ _BACKLOG = text(
                   FROM jobs WHERE status IN {in_sql(WAITING)} GROUP BY owner) AS owners)""",  # noqa: S608
     )
 )
-_ALL = text("SELECT COALESCE(json_object_agg(name, body), '{}') AS bodies FROM snapshots")
+_ALL = text("""
+    SELECT COALESCE(json_object_agg(name, body || jsonb_build_object('taken_at', taken_at)), '{}') AS bodies
+    FROM snapshots
+""")
 
 
-def take(session: Session, queue_class: str, *, share: int) -> None:
-    """Note who stands where in the queue of one class, how fast it moves, and who holds all the slots he may.
+def take(session: Session, queue_class: str, *, share: int, paused_from: int | None = None) -> None:
+    """Note who stands where in the queue of one class, how fast it moves, who is limited, and what rests.
 
     Args:
-        share: slots one owner may hold while another waits.
+        share: slots one owner may hold while another waits; who holds them is limited.
+        paused_from: jobs handed down so far in the chain, or farther, wait for a breaker; None: no jobs do.
     """
-    parameters = {"name": queue_class, "queue_class": queue_class, "most": POSITIONS, "again_after": 0}
-    session.execute(_QUEUE, {**parameters, "share": share})
+    parameters = {"name": queue_class, "queue_class": queue_class, "most": POSITIONS, "looked_at": LOOKED_AT}
+    session.execute(
+        _QUEUE, {**vars(EVERYTHING), **parameters, "again_after": 0, "share": share, "paused_from": paused_from}
+    )
 
 
 def take_backlog(session: Session) -> None:

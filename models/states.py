@@ -20,7 +20,7 @@ locking" (2016).
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -58,6 +58,8 @@ MAY_BECOME: Mapping[JobStatus, frozenset[JobStatus]] = {
 WAITING = frozenset({JobStatus.CREATED, JobStatus.RETRYING})
 RUNNING = frozenset({JobStatus.PROCESSING, JobStatus.ANALYZING})
 FINISHED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+DEAD = "status = 'failed' AND discarded_at IS NULL"
+"""A dead letter that is to be seen, for the WHERE of a partial index or of a query that wants to use it."""
 
 
 def in_sql(states: frozenset[JobStatus]) -> str:
@@ -70,6 +72,8 @@ _TYPES = {
     "attempt": "int",
     "delay": "float8",
     "truncated": "boolean",
+    "degraded": "boolean",
+    "fallback": "int",
     "prompt_tokens": "int",
     "completion_tokens": "int",
 }
@@ -117,7 +121,7 @@ def move(  # noqa: PLR0913
             only what runs, although a waiting job may fail too, by its deadline.
         changes: what else the UPDATE sets, as SQL.
         log: the statement that notes it in ``attempts``, as SQL over ``moved`` (and ``given``).
-        returning: columns of the jobs that did move.
+        returning: columns of the jobs that did move, ``id`` among them.
     """
     if not rows:
         return []
@@ -125,7 +129,24 @@ def move(  # noqa: PLR0913
     statement = _move_statement(columns, changes, log, returning)
     arrays = {column: [row[column] for row in rows] for column in columns}
     sources = [state.value for state in leaving or MAY_BECOME if to in MAY_BECOME[state]]
-    return session.execute(statement, {**arrays, **parameters, "sources": sources, "target": to.value}).mappings().all()
+    given = {**arrays, **parameters, "sources": sources, "target": to.value}
+    moved = session.execute(statement, given).mappings().all()
+    note_change(session, (row["id"] for row in moved), status=to)
+    return moved
+
+
+_CHANGED = "changed jobs"
+
+
+def note_change(session: Session, job_ids: Iterable[object], *, status: JobStatus) -> None:
+    """Have whoever waits for these jobs told, should this session commit (`models.live.changes` does it)."""
+    session.info.setdefault(_CHANGED, {}).update((str(job_id), status.value) for job_id in job_ids)
+
+
+def changed_in(session: Session) -> Mapping[str, str]:
+    """The jobs that the transaction just committed has changed, with their status; forgets them."""
+    changed: Mapping[str, str] = session.info.pop(_CHANGED, {})
+    return changed
 
 
 @cache

@@ -5,13 +5,19 @@ frozen server (stopped, swapped out, half-open route) keeps neither, and
 psycopg2 then waits for ever. psycopg2 lets a process replace its wait by a
 callback; ours gives up. psycopg2 closes a connection whose callback raised, so
 the pool throws it away.
+
+Where somebody waits for an answer, the limits of the single steps add up to too
+much: a place in the pool, a connection, a statement. There the whole of it has
+a limit too (`answer_within`).
 """
 
 from __future__ import annotations
 
+import math
 import select
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import psycopg2
@@ -30,6 +36,19 @@ def ready_by_poll(descriptor: int, for_writing: bool, seconds: float) -> bool:  
     return bool(poller.poll(seconds * 1000))
 
 
+_answer_by: ContextVar[float] = ContextVar("answer_by", default=math.inf)
+"""On the monotonic clock; of this thread or greenlet."""
+
+
+class Answering(extensions.connection):
+    """A connection behind which somebody waits. (psycopg2's own counts its steps apart.)"""
+
+
+def answer_within(seconds: float) -> None:
+    """From here on this thread or greenlet waits so long for `Answering` connections, all in all."""
+    _answer_by.set(time.monotonic() + seconds)
+
+
 def bound_every_wait(*, connect_seconds: float, statement_seconds: float, ready: Ready = ready_by_poll) -> None:
     """Install the callback for this process (psycopg2 knows only one).
 
@@ -43,9 +62,11 @@ def bound_every_wait(*, connect_seconds: float, statement_seconds: float, ready:
         connecting = connection.status not in _ESTABLISHED
         limit = connect_seconds if connecting else statement_seconds + 1.0
         until = time.monotonic() + limit
+        if isinstance(connection, Answering):
+            until = min(until, _answer_by.get())
         while (state := connection.poll()) != extensions.POLL_OK:
             left = until - time.monotonic()
             if left <= 0 or not ready(connection.fileno(), state == extensions.POLL_WRITE, left):
-                raise psycopg2.OperationalError(f"the database did not answer within {limit:g} seconds")
+                raise psycopg2.OperationalError("the database did not answer in time")
 
     extensions.set_wait_callback(wait)

@@ -5,10 +5,10 @@ time for each queue class, whichever takes the advisory lock; all may reap. It
 is the only process that publishes to Celery, so a dead or frozen Redis is
 waited for here and nowhere else.
 
-Three loops, so that a publish which waits for Redis does not keep leases from
-being reaped: *announce* (woken by NOTIFY, else every 100 ms), *keep* (every
-second: amnesty, reap, deadlines, heartbeat; every minute: pruning) and *count*
-(every second: what waits, and who stands where).
+Four loops, so that a publish which waits for Redis, or a long clearing out, does
+not keep leases from being reaped: *announce* (woken by NOTIFY, else every 100 ms),
+*keep* (every second: amnesty, reap, deadlines, heartbeat), *count* (every second:
+what waits, and who stands where) and *prune* (every minute).
 """
 
 from __future__ import annotations
@@ -21,36 +21,41 @@ from collections.abc import Callable
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from models import announcements, base, heartbeats, idempotency, leases, logs, settings, snapshots, waiting
+from models import announcements, base, heartbeats, idempotency, leases, logs, retention, settings, snapshots, waiting
 from models.base import Session, is_outage
 from models.jobs import QueueClass
+from models.live import changes
 from models.settings import Settings
 from tasks import replies
+from tasks.gates import Gates
 from tasks.wakeup import WakeUp
+from tasks.watchdog import Watchdog
 
 POLL_SECONDS = 0.1
 GATHER_SECONDS = 0.01
 """After a tick that published: under load the next one then finds a bundle, not a single job."""
 KEEP_SECONDS = 1.0
+EXPIRED_ROUNDS = 20
+"""Bundles of a tick: a whole batch may run out of time at one moment."""
 PRUNE_SECONDS = 60.0
 COUNT_SECONDS = 1.0
 COUNT_SHARE = 20
-PRUNED_AT_ONCE = 10_000
+PRUNED_AT_ONCE = 1000
+"""In one transaction, so that its locks are short and no statement comes near its time limit."""
 LARGEST_BUNDLE = 32
 LONGEST_PAUSE_SECONDS = 2.0
 
 log = logs.logger()
 
 
-def announce(queue_class: str, *, again_after: float) -> int:
-    """Announce the due jobs of one class that fit the window; how many were published."""
+def announce(queue_class: str, *, gates: Gates, again_after: float) -> int:
+    """Announce the due jobs of one class that fit the window and get through; how many were published."""
     with Session.begin() as session:
         if not announcements.take_turn(session, queue_class):
             return 0
         room = announcements.room(session, queue_class, again_after=again_after)
-        if not room.free:
-            return 0
-        hints = announcements.stamp(session, queue_class, room=room, again_after=again_after)
+        hints = gates.stamp(session, queue_class, room=room, again_after=again_after)
+    gates.report()
     return _publish(hints, queue_class)
 
 
@@ -76,18 +81,29 @@ def keep(*, lease_seconds: float) -> None:
             return
     with Session.begin() as session:
         lost = leases.reap(session)
-    with Session.begin() as session:
-        expired = leases.expire(session)
+    expired: list[str] = []
+    for _ in range(EXPIRED_ROUNDS):
+        with Session.begin() as session:
+            expired += (some := leases.expire(session))
+        if len(some) < leases.REAPED_AT_ONCE:
+            break
     for event, job_ids in (("lease_reaped", lost), ("deadline_exceeded", expired)):
         for job_id in job_ids:
             log.warning(event, job_id=job_id)
 
 
-def prune() -> None:
-    """Delete what nobody needs any more, a bounded number at a time."""
+def prune(*, retention_days: float, most: int = PRUNED_AT_ONCE) -> bool:
+    """Delete what nobody needs any more, a bounded number of each kind; whether there may be more."""
     with Session.begin() as session:
-        idempotency.prune(session, most=PRUNED_AT_ONCE)
+        keys = idempotency.prune(session, most=most)
         heartbeats.prune(session)
+    with Session.begin() as session:
+        removed = retention.sweep(session, days=retention_days, most=most)
+    with Session.begin() as session:
+        tombstones = retention.sweep_tombstones(session, most=most)
+    if removed:
+        log.info("jobs_removed", jobs=removed)
+    return most in (keys, removed, tombstones)
 
 
 class Dispatcher:
@@ -97,8 +113,12 @@ class Dispatcher:
         self._settings = ours
         self._stopping = threading.Event()
         self._wakeup = WakeUp(ours)
+        self._watchdog = Watchdog(seconds=ours.watchdog_seconds)
+        self._gates = Gates(
+            ours.llm_chain, guarded=ours.llm_remote if ours.breaker_calls else (), least_calls=ours.breaker_calls
+        )
+        self._gates_kept = False
         self._name = heartbeats.name_of_this_process()
-        self._pruned_at = time.monotonic()
 
     def stop(self) -> None:
         """Let the loops finish their tick and end."""
@@ -108,19 +128,26 @@ class Dispatcher:
         """All loops; returns when they have ended."""
         others = [
             threading.Thread(target=self._loop, args=[tick], name=tick.__name__, daemon=True)
-            for tick in (self._keep, self._count)
+            for tick in (self._keep, self._count, self._prune)
         ]
         for thread in others:
             thread.start()
+        self._watchdog.start()
         log.info("dispatcher_ready", dispatcher=self._name)
         self._loop(self._announce)
         for thread in others:
             thread.join(KEEP_SECONDS + self._settings.db_statement_seconds)
 
     def _announce(self) -> None:
+        if not self._gates_kept:
+            with Session.begin() as session:
+                self._gates.keep(session)
+            self._gates_kept = True
         with Session.begin() as session:
             announcements.promote(session)
-        published = [announce(each, again_after=self._settings.announce_seconds) for each in QueueClass]
+        published = [
+            announce(each, gates=self._gates, again_after=self._settings.announce_seconds) for each in QueueClass
+        ]
         if any(published):
             self._stopping.wait(GATHER_SECONDS)
         else:
@@ -134,27 +161,38 @@ class Dispatcher:
                 snapshots.take_backlog(session)
                 for each in QueueClass:
                     room = announcements.room(session, each, again_after=self._settings.announce_seconds)
-                    snapshots.take(session, each, share=room.share)
-        self._stopping.wait(max(COUNT_SECONDS, COUNT_SHARE * (time.monotonic() - begun_at)))
+                    snapshots.take(session, each, share=room.share, paused_from=self._gates.paused_from(room.breakers))
+        self._rest(self._count, max(COUNT_SECONDS, COUNT_SHARE * (time.monotonic() - begun_at)))
 
     def _keep(self) -> None:
         with Session.begin() as session:
             heartbeats.beat(session, kind=heartbeats.DISPATCHER, instance=self._name)
         keep(lease_seconds=self._settings.lease_seconds)
-        if time.monotonic() - self._pruned_at > PRUNE_SECONDS:
-            self._pruned_at = time.monotonic()
-            prune()
-        self._stopping.wait(KEEP_SECONDS)
+        self._rest(self._keep, KEEP_SECONDS)
+
+    def _prune(self) -> None:
+        """While much is left it goes on, but rests for as long as it has worked."""
+        begun_at = time.monotonic()
+        may_be_more = prune(retention_days=self._settings.job_retention_days)
+        self._rest(self._prune, time.monotonic() - begun_at if may_be_more else PRUNE_SECONDS)
+
+    def _rest(self, tick: Callable[[], None], seconds: float) -> None:
+        """The end of this tick, so that the next comes so many seconds later."""
+        self._watchdog.heard(tick.__name__, again_within=seconds)
+        self._stopping.wait(seconds)
 
     def _loop(self, tick: Callable[[], None]) -> None:
         pause = POLL_SECONDS
+        self._watchdog.heard(tick.__name__)
         while not self._stopping.is_set():
             try:
                 tick()
+                self._watchdog.heard(tick.__name__)
                 pause = POLL_SECONDS
             except Exception as error:
                 # Whatever it was: a loop that ends would leave its half of the work undone, unnoticed.
                 if is_outage(error):
+                    self._watchdog.heard(tick.__name__)
                     log.warning("tick_waits", loop=tick.__name__, error=type(error).__name__, pause_seconds=pause)
                 else:
                     log.exception("tick_failed", loop=tick.__name__)
@@ -168,6 +206,7 @@ def main() -> None:
     logs.configure(process="dispatcher", level=ours.log_level)
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
     base.open_database(ours, name="dispatcher")
+    changes.publish_from_now_on(ours)
     dispatcher = Dispatcher(ours)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: dispatcher.stop())

@@ -10,6 +10,7 @@ tried again until it can; the job's lease decides whether it still counts.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -18,10 +19,12 @@ from collections.abc import Callable, Iterable
 from models import attempts, logs
 from models.attempts import Ending
 from models.base import Session, is_outage
+from tasks.watchdog import Watchdog
 
 LARGEST_BATCH = 500
 LARGEST_CHARACTERS = 4_000_000
 """Of replies in one batch: what PostgreSQL takes well within its statement limit."""
+NAME = "recorder"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 log = logs.logger()
@@ -31,13 +34,14 @@ class Recorder:
     """One thread and its queue.
 
     Args:
+        watchdog: told that this thread is at work.
         on_done: told the ``(job id, attempt)`` of each batch once there is nothing more to do for them.
     """
 
-    def __init__(self, *, on_done: Callable[[Iterable[tuple[str, int]]], None]) -> None:
+    def __init__(self, *, on_done: Callable[[Iterable[tuple[str, int]]], None], watchdog: Watchdog) -> None:
         self._queue: queue.SimpleQueue[Ending] = queue.SimpleQueue()
-        self._on_done = on_done
-        threading.Thread(target=self._run, name="recorder", daemon=True).start()
+        self._on_done, self._watchdog = on_done, watchdog
+        threading.Thread(target=self._run, name=NAME, daemon=True).start()
 
     def put(self, ending: Ending) -> None:
         """Have it written soon. The queue holds no more than the worker has slots."""
@@ -45,6 +49,7 @@ class Recorder:
 
     def _run(self) -> None:
         while True:
+            self._watchdog.heard(NAME, again_within=math.inf)
             batch = [self._queue.get()]
             room = LARGEST_CHARACTERS - len(batch[0].text or "")
             while len(batch) < LARGEST_BATCH and room > 0 and not self._queue.empty():
@@ -56,6 +61,7 @@ class Recorder:
     def _write(self, batch: list[Ending]) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
+            self._watchdog.heard(NAME)
             try:
                 return self._write_once(batch)
             except Exception as error:  # noqa: BLE001  whatever it is, this thread is the only one that writes

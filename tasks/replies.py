@@ -15,9 +15,12 @@ from celery import signals
 
 from models import base, heartbeats, logs, settings, waiting
 from models.jobs import QueueClass
+from models.live import changes
 from tasks.celery_app import celery_app
+from tasks.hearing import Hearing
 from tasks.llm import provider_from
 from tasks.runner import Runner
+from tasks.teller import Teller
 from tasks.watch import Watch
 
 ANSWER = "parley.answer"
@@ -59,6 +62,7 @@ def _open(**_: Any) -> None:
     ours = settings.current()
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
     base.open_database(ours, name="worker")
+    changes.publish_from_now_on(ours)
     _Process.runner = Runner(
         ours, provider_from(ours), name=heartbeats.name_of_this_process(), queue_class=_queue_class()
     )
@@ -76,6 +80,9 @@ def _queue_class() -> QueueClass:
 def _begin(**_: Any) -> None:
     assert _Process.runner is not None
     Watch(_Process.runner).start()
+    Hearing(_Process.runner).start()
+    _Process.runner.watchdog.start()
+    Teller(_Process.runner).start()
     log.info(
         "worker_ready",
         worker=_Process.runner.name,

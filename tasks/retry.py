@@ -42,14 +42,18 @@ class Decision:
 
     outcome: Outcome
     delay_seconds: float = 0.0
+    next_model: bool = False
+    """Hand it down to the next model, with all its attempts before it."""
 
 
-def decide(
+def decide(  # noqa: PLR0913
     error: ProviderError,
     *,
     failures: int,
     max_attempts: int,
     backoff: Backoff,
+    spared: bool = False,
+    has_next: bool = False,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> Decision:
     """Fail the job, try it again later, or snooze it.
@@ -60,6 +64,8 @@ def decide(
 
     Args:
         failures: counting the one just seen, from 1.
+        spared: the attempt was made to find something out about the model; what it found is not the job's fault.
+        has_next: there is another model to ask once this one has used up the attempts.
 
     >>> worst = lambda low, high: high
     >>> again = Backoff(base_seconds=2, max_seconds=300)
@@ -73,6 +79,10 @@ def decide(
     jitter = uniform(0.0, backoff.ceiling(failures))
     if error.kind is Kind.THROTTLED:
         return Decision(outcome=Outcome.SNOOZED, delay_seconds=max(asked_to_wait, THROTTLED_SECONDS) + jitter)
+    if spared and error.kind is Kind.TRANSIENT:
+        return Decision(outcome=Outcome.SNOOZED, delay_seconds=asked_to_wait + jitter)
+    if error.kind is Kind.TRANSIENT and failures >= max_attempts and has_next:
+        return Decision(outcome=Outcome.RETRIED, next_model=True)
     if error.kind is Kind.PERMANENT or failures >= max_attempts:
         return Decision(outcome=Outcome.FAILED)
     return Decision(outcome=Outcome.RETRIED, delay_seconds=asked_to_wait + jitter)

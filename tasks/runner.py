@@ -12,13 +12,14 @@ fit one process of about 130 MB, and whatever library a provider brings works.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from models import attempts, logs
+from models import attempts, breakers, logs
 from models.attempts import Claimed, Ending, Outcome
 from models.base import Session
 from models.jobs import QueueClass
@@ -26,7 +27,9 @@ from models.settings import Settings
 from tasks import alone, retry
 from tasks.llm.base import Call, Kind, Prompt, Provider, ProviderError, Reply
 from tasks.recorder import Recorder
+from tasks.watchdog import Watchdog
 
+CLAIMER = "claimer"
 ALONE_FROM_LOST_COUNT = 3
 ALONE_AT_ONCE = 2
 MOST_HINTS = 10_000
@@ -65,15 +68,18 @@ class Runner:
         self, settings: Settings, provider: Provider, *, name: str, queue_class: QueueClass = QueueClass.INTERACTIVE
     ) -> None:
         self.settings, self.provider, self.name, self.queue_class = settings, provider, name, queue_class
-        self.recorder = Recorder(on_done=self._done)
+        self.watchdog = Watchdog(seconds=settings.watchdog_seconds)
+        self.recorder = Recorder(on_done=self._done, watchdog=self.watchdog)
+        self.hinted_at = time.monotonic()
         self.stopping = False
         self._free = settings.worker_slots
         self._changed = threading.Condition()
         self._running: dict[Hint, Running] = {}
         self._hints: deque[tuple[float, Hint]] = deque(maxlen=MOST_HINTS)
         self._alone = threading.Semaphore(ALONE_AT_ONCE)
+        self._chain = (provider.model, *settings.llm_chain[1:])
         self._backoff = retry.Backoff(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
-        threading.Thread(target=self._claim_for_ever, name="claimer", daemon=True).start()
+        threading.Thread(target=self._claim_for_ever, name=CLAIMER, daemon=True).start()
 
     @property
     def running(self) -> list[Running]:
@@ -81,20 +87,28 @@ class Runner:
         with self._changed:
             return list(self._running.values())
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another job could be begun now."""
+        return self._free > 0 and not self.stopping
+
     def take(self, hints: Sequence[Hint]) -> None:
         """Have these jobs claimed and started as slots fall free.
 
         What has found no slot by the time the dispatcher announces it again is
         dropped: another worker may have room.
         """
-        until = time.monotonic() + self.settings.announce_seconds * 0.8
+        self.hinted_at = time.monotonic()
+        until = self.hinted_at + self.settings.announce_seconds * 0.8
         with self._changed:
             self._hints.extend((until, hint) for hint in hints)
             self._changed.notify_all()
 
     def _claim_for_ever(self) -> None:
         while True:
+            self.watchdog.heard(CLAIMER, again_within=math.inf)
             hints = self._next_hints()
+            self.watchdog.heard(CLAIMER)
             try:
                 self._claim(hints)
             except Exception:
@@ -133,8 +147,7 @@ class Runner:
             self._release_all(claims)
             return
         try:
-            with Session.begin() as session:
-                ours = attempts.asked(session, claims, model=self.provider.model)
+            ours = self._note_asked(claims)
         except Exception:
             log.exception("asking_failed", jobs=len(claims))
             self._release_all(claims)
@@ -143,6 +156,19 @@ class Runner:
         for running in started:
             if running.claimed.id in ours:
                 self._start_thread(running)
+
+    def _note_asked(self, claims: Sequence[Claimed]) -> set[str]:
+        """One statement for each model of the chain; that is one, while no breaker is open."""
+        ours: set[str] = set()
+        with Session.begin() as session:
+            for choice in sorted({self._choice(claimed) for claimed in claims}):
+                group = [claimed for claimed in claims if self._choice(claimed) == choice]
+                ours |= attempts.asked(session, group, model=self._chain[choice])
+        return ours
+
+    def _choice(self, claimed: Claimed) -> int:
+        """The last there is, if the dispatcher knows a longer chain."""
+        return min(claimed.choice, len(self._chain) - 1)
 
     def _release_all(self, claims: Sequence[Claimed]) -> None:
         for claimed in claims:
@@ -172,13 +198,13 @@ class Runner:
 
     def _ending(self, running: Running) -> Ending:
         try:
-            return _completed(running.claimed, self._ask(running))
+            return _completed(running.claimed, self._ask(running), degraded=self._choice(running.claimed) > 0)
         except ProviderError as error:
             return self._failure(running, error)
 
     def _ask(self, running: Running) -> Reply:
         claimed = running.claimed
-        prompt = Prompt(type=claimed.type, message=claimed.message)
+        prompt = Prompt(type=claimed.type, message=claimed.message, model=self._chain[self._choice(claimed)])
         if claimed.lost_count < ALONE_FROM_LOST_COUNT:
             return self.provider.reply(prompt, running.call)
         if not self._alone.acquire(timeout=running.call.seconds_left()):
@@ -201,10 +227,16 @@ class Runner:
                 usage=error.usage,
             )
             return _failed(claimed, error, retry.Decision(outcome=Outcome.FAILED))
+        following = self._choice(claimed) + 1
         decision = retry.decide(
-            error, failures=claimed.failures + 1, max_attempts=claimed.max_attempts, backoff=self._backoff
+            error,
+            failures=claimed.failures + 1,
+            max_attempts=claimed.max_attempts,
+            backoff=self._backoff,
+            spared=claimed.is_probe and error.code in breakers.FAILURES,
+            has_next=following < len(self._chain),
         )
-        return _failed(claimed, error, decision)
+        return _failed(claimed, error, decision, fallback=following if decision.next_model else None)
 
     def _done(self, attempts_done: Iterable[Hint]) -> None:
         with self._changed:
@@ -239,19 +271,20 @@ def _key(claimed: Claimed) -> Hint:
     return claimed.id, claimed.attempt
 
 
-def _completed(claimed: Claimed, reply: Reply) -> Ending:
+def _completed(claimed: Claimed, reply: Reply, *, degraded: bool) -> Ending:
     return Ending(
         job_id=claimed.id,
         attempt=claimed.attempt,
         outcome=Outcome.COMPLETED,
         text=reply.text,
         truncated=reply.truncated,
+        degraded=degraded,
         prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
         completion_tokens=reply.usage.completion_tokens if reply.usage else None,
     )
 
 
-def _failed(claimed: Claimed, error: ProviderError, decision: retry.Decision) -> Ending:
+def _failed(claimed: Claimed, error: ProviderError, decision: retry.Decision, *, fallback: int | None = None) -> Ending:
     return Ending(
         job_id=claimed.id,
         attempt=claimed.attempt,
@@ -259,6 +292,7 @@ def _failed(claimed: Claimed, error: ProviderError, decision: retry.Decision) ->
         error_code=error.code,
         error_message=str(error),
         delay_seconds=decision.delay_seconds,
+        fallback=fallback,
         prompt_tokens=error.usage.prompt_tokens if error.usage else None,
         completion_tokens=error.usage.completion_tokens if error.usage else None,
     )

@@ -12,6 +12,7 @@ database does not answer.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -19,13 +20,15 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 
-from models import heartbeats, leases, logs
+from models import attempts, heartbeats, leases, logs
 from models.base import Session
 from tasks.llm.base import DEADLINE
-from tasks.runner import LOST, Runner
+from tasks.runner import LOST, Hint, Runner
 
 DEADLINE_TICK_SECONDS = 0.2
 TICK_SECONDS = 1.0
+SILENT_SECONDS = 5.0
+"""Without a first word: people who wait are then told that it is being worked on."""
 STUCK_SECONDS = 30.0
 """A call should have been broken at its job's deadline; after so long it does not react."""
 RENEWALS_PER_LEASE = 3.75
@@ -35,10 +38,11 @@ log = logs.logger()
 
 
 class Watch:
-    """Two threads beside the `Runner`; they end with the process."""
+    """Three threads beside the `Runner`; they end with the process."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._noted: set[Hint] = set()
         self._lease_seconds = runner.settings.lease_seconds
         self._renewed_at = 0.0
 
@@ -47,8 +51,10 @@ class Watch:
         for name, tick, seconds in (
             ("deadlines", self.shut_expired, DEADLINE_TICK_SECONDS),
             ("watch", self.ask_database, TICK_SECONDS),
+            ("silence", self.note_silence, TICK_SECONDS),
         ):
-            threading.Thread(target=_every, args=[seconds, tick], name=name, daemon=True).start()
+            heard = functools.partial(self._runner.watchdog.heard, name)
+            threading.Thread(target=_every, args=[seconds, tick, heard], name=name, daemon=True).start()
 
     def shut_expired(self) -> None:
         """Break calls that have run out of time."""
@@ -79,6 +85,22 @@ class Watch:
             if (one.claimed.id, one.claimed.attempt) not in ours:
                 one.call.abort(LOST)
 
+    def note_silence(self) -> None:
+        """Say on each job whose model has kept silent for long that it is still at work, until it speaks."""
+        running = {(one.claimed.id, one.claimed.attempt): one.call for one in self._runner.running}
+        silent_since = time.monotonic() - SILENT_SECONDS
+        silent = {key for key, call in running.items() if not call.said and call.begun_at < silent_since}
+        noted = self._noted & running.keys()
+        notes = {key: attempts.STILL_WORKING if key in silent else None for key in silent ^ noted}
+        if notes:
+            try:
+                with Session.begin() as session:
+                    attempts.note(session, notes, worker=self._runner.name)
+            except SQLAlchemyError as error:
+                log.warning("watch_waits", error=type(error).__name__)
+                return
+        self._noted = silent
+
     def _beat(self, session: OrmSession) -> None:
         heartbeats.beat(
             session,
@@ -89,8 +111,9 @@ class Watch:
         )
 
 
-def _every(seconds: float, tick: Callable[[], None]) -> None:
+def _every(seconds: float, tick: Callable[[], None], heard: Callable[[], None]) -> None:
     while True:
+        heard()
         try:
             tick()
         except Exception:

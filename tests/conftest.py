@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import psycopg2
 import pytest
 import redis
@@ -31,7 +32,11 @@ __all__ = ["ROOT", "Servers", "browser"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEMPLATE = "parley_template"
 _DATABASE, _REDIS = "PARLEY_TEST_DATABASE_URL", "PARLEY_TEST_REDIS_URL"
-TABLES = "jobs, attempts, batches, idempotency_keys, heartbeats, snapshots, tombstones"
+TABLES = "jobs, attempts, batches, breakers, idempotency_keys, heartbeats, snapshots, tombstones"
+
+# No test asserts a time, hypothesis's own limit for an example included.
+hypothesis.settings.register_profile("parley", deadline=None)
+hypothesis.settings.load_profile("parley")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,6 +68,12 @@ def _url_of(database: str) -> str:
     return os.environ[_DATABASE].rsplit("/", 1)[0] + "/" + database
 
 
+def redis_url_of(worker: str, *, purpose: str = "") -> str:
+    """A Valkey database for this worker's purpose."""
+    number = 2 * (int(worker.removeprefix("gw")) if worker.startswith("gw") else 0) + bool(purpose)
+    return os.environ[_REDIS].rsplit("/", 1)[0] + f"/{number}"
+
+
 def _administer(statement: str) -> None:
     connection = psycopg2.connect(os.environ[_DATABASE])
     connection.set_isolation_level(extensions.ISOLATION_LEVEL_AUTOCOMMIT)
@@ -83,10 +94,9 @@ class Servers:
         self.database = f"parley_{worker}{purpose}"
         self.drop()
         _administer(f"CREATE DATABASE {self.database} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
-        number = 2 * (int(worker.removeprefix("gw")) if worker.startswith("gw") else 0) + bool(purpose)
         self.environment = {
             "DATABASE_URL": _url_of(self.database),
-            "REDIS_URL": os.environ[_REDIS].rsplit("/", 1)[0] + f"/{number}",
+            "REDIS_URL": redis_url_of(worker, purpose=purpose),
             "ENVIRONMENT": "test",
         }
 

@@ -23,6 +23,7 @@ BIN = pathlib.Path(sys.executable).parent
         ("models/clock.py", "import flask"),
         ("models/clock.py", "import celery"),
         ("models/clock.py", "import redis"),
+        ("models/clock.py", "import models.live.changes"),
         ("tasks/retry.py", "import flask"),
         ("api/wake.py", "import local.ports"),
     ],

@@ -25,7 +25,7 @@ import yaml  # type: ignore[import-untyped]
 import run
 from api.errors import CODE_OF, STATUS_OF
 from local.processes import COMMANDS, MIGRATION
-from models import errors, states
+from models import errors, invariants, states
 from models.attempts import Outcome
 from models.settings import Settings
 from models.states import MAY_BECOME, JobStatus
@@ -41,6 +41,8 @@ FOREIGN_VARIABLES = {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "OPENAI_API_KEY"),
     *("POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "VALKEY_PASSWORD"),
     *("GUNICORN_CMD_ARGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PATH"),
+    "PARLEY_URL",  # scripts/batch.py
+    *("PARLEY_SEED", "PARLEY_CHAOS"),  # tests/chaos and the long forms of experiments
 }
 """Named in the documentation, and read by somebody else."""
 
@@ -250,6 +252,13 @@ def test_the_main_settings_of_the_readme_have_their_defaults() -> None:
     for names, shown, _ in table:
         for name, value in zip(words_in(names), shown.split(", ") * 3, strict=False):
             assert value in (str(defaults[name] or "empty").removesuffix(".0"), "made by `make run`"), name
+
+
+def test_every_invariant_is_explained_in_the_runbook() -> None:
+    """A name that comes back broken has to mean something."""
+    table = rows(section(page("how-to/operate.md"), "What must never be"))
+
+    assert sorted(name for row in table for name in words_in(row[0])) == sorted(invariants.NAMES)
 
 
 def test_every_log_event_is_in_the_runbook() -> None:

@@ -10,6 +10,7 @@ revision = "0002"
 down_revision = "0001"
 
 WAITING = "status IN ('created', 'retrying')"
+DEAD = "status = 'failed' AND discarded_at IS NULL"
 
 
 def upgrade() -> None:
@@ -109,8 +110,18 @@ def _widen_jobs() -> None:
         "jobs",
         ["finished_at"],
         unique=False,
-        postgresql_using="brin",
-        postgresql_with={"autosummarize": "on"},
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.drop_index("ix_jobs_dead", table_name="jobs")
+    op.create_index("ix_jobs_dead", "jobs", ["finished_at", "id"], unique=False, postgresql_where=sa.text(DEAD))
+    for name, column in (("ix_jobs_dead_code", "error_code"), ("ix_jobs_dead_model", "model")):
+        op.create_index(name, "jobs", [column, "finished_at", "id"], unique=False, postgresql_where=sa.text(DEAD))
+    op.create_index(
+        "ix_jobs_discarded",
+        "jobs",
+        ["finished_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("discarded_at IS NOT NULL"),
     )
 
 
@@ -128,15 +139,27 @@ def _widen_keys() -> None:
     op.create_check_constraint(
         op.f("ck_idempotency_keys_one_thing_made"), "idempotency_keys", "num_nonnulls(job_id, batch_id) = 1"
     )
+    for made in ("job_id", "batch_id"):
+        op.create_index(
+            f"ix_idempotency_keys_{made}",
+            "idempotency_keys",
+            [made],
+            unique=False,
+            postgresql_where=sa.text(f"{made} IS NOT NULL"),
+        )
 
 
 def downgrade() -> None:
     op.drop_index("ix_attempts_finished", table_name="attempts")
+    op.drop_index("ix_idempotency_keys_job_id", table_name="idempotency_keys")
     op.execute("DELETE FROM idempotency_keys WHERE job_id IS NULL")
     op.drop_column("idempotency_keys", "batch_id")
     op.alter_column("idempotency_keys", "job_id", nullable=False)
-    for index in ("finished", "batch", "start_by", "later", "waiting"):
+    for index in ("discarded", "dead_model", "dead_code", "dead", "finished", "batch", "start_by", "later", "waiting"):
         op.drop_index(f"ix_jobs_{index}", table_name="jobs")
+    op.create_index(
+        "ix_jobs_dead", "jobs", ["finished_at", "id"], unique=False, postgresql_where=sa.text("status = 'failed'")
+    )
     op.create_index(
         "ix_jobs_waiting",
         "jobs",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from models.settings import Settings
+from models.settings import OFFLINE, Settings
 from tasks.llm.base import Provider
+from tasks.llm.chain import Chain
 from tasks.llm.offline import Offline
 
 __all__ = ["provider_from"]
@@ -20,4 +21,5 @@ def provider_from(settings: Settings) -> Provider:
     # The SDK takes 0.6 s to import, which a worker without a model need not pay.
     from tasks.llm.openai_compatible import OpenAICompatible  # noqa: PLC0415
 
-    return OpenAICompatible(settings)
+    server = OpenAICompatible(settings)
+    return Chain(server, Offline(settings)) if OFFLINE in settings.llm_chain else server

@@ -58,9 +58,10 @@ class Answer:
         """``finish_reason``; empty until the server says that it is done."""
         self.usage: Usage | None = None
         self.model = model
+        self.parts: list[str] = []
+        """Of the text, as they came; only the thread that takes events adds to them."""
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._parts: list[str] = []
 
     @property
     def full(self) -> bool:
@@ -87,7 +88,7 @@ class Answer:
 
     def reply(self) -> Reply:
         """What has come so far; its text may be blank."""
-        text = clean("".join(self._parts), max_bytes=self._max_bytes)
+        text = clean("".join(self.parts), max_bytes=self._max_bytes)
         return Reply(text=text, model=self.model, usage=self.usage, truncated=self.full or self.finish == "length")
 
     def _take_choice(self, choice: dict[str, object]) -> None:
@@ -97,8 +98,8 @@ class Answer:
         if not isinstance(part, str) or not isinstance(finish, str):
             raise Garbage
         self.finish = finish or self.finish
-        if not self.full:
-            self._parts.append(part)
+        if part and not self.full:
+            self.parts.append(part)
             self._bytes += len(part.encode("utf-8", "surrogatepass"))
 
 
@@ -116,6 +117,20 @@ def clean(text: str, *, max_bytes: int) -> str:
     if _SURROGATE.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     return text.encode()[:max_bytes].decode(errors="ignore")
+
+
+def clean_so_far(parts: Iterable[str], *, max_bytes: int) -> bytes:
+    r"""UTF-8 of the beginning of an unfinished text: what is added later will not change it.
+
+    >>> clean_so_far(["a", "\ud83d"], max_bytes=100)
+    b'a'
+    >>> clean_so_far(["a", "\ud83d", "\ude00"], max_bytes=100).decode() == "a\N{GRINNING FACE}"
+    True
+    """
+    text = "".join(parts).replace("\0", "")
+    if "\ud800" <= text[-1:] <= "\udbff":  # the second half of the pair is still to come
+        text = text[:-1]
+    return clean(text, max_bytes=max_bytes).encode()
 
 
 def events(chunks: Iterable[bytes], *, max_text_bytes: int) -> Iterator[dict[str, object]]:

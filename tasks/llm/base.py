@@ -17,7 +17,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +60,8 @@ class Prompt:
     """Of the job: ``chat`` or ``summarize``; chooses the template."""
     message: str
     """As its author wrote it."""
+    model: str = ""
+    """Of the chain, to be asked; empty: the provider's first choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,10 @@ class Call:
     """
 
     def __init__(self, *, seconds: float) -> None:
-        self._ends_at = time.monotonic() + seconds
+        self.begun_at = time.monotonic()
+        self.said: Sequence[str] = ()
+        """What the model has said so far, in parts, none of them empty; the provider adds to it."""
+        self._ends_at = self.begun_at + seconds
         self._lock = threading.Lock()
         self._line: Line | None = None
         self._reason: str | None = None

@@ -1,6 +1,6 @@
 """Offline: replies without a language model, and says so in every one of them.
 
-So that everything can be tried with nothing configured. It knows two things:
+So that everything can be tried with nothing configured, and as the last of a chain of models. It knows two things:
 facts about Parley (`tasks.llm.topics`) and how to pick the main sentences out
 of a text (`tasks.llm.extract`). About the world it knows nothing and claims nothing.
 """
@@ -15,6 +15,7 @@ from tasks.llm.base import Call, Kind, Prompt, ProviderError, Reply
 from tasks.llm.extract import keywords, main_sentences, sentences
 
 DISCLOSURE = "No language model is configured; this is an automatic reply."
+OUT_OF_REACH = "The language model is out of reach at present; this is an automatic reply."
 HOW = "To get real answers, set LLM_MODEL and either LLM_BASE_URL or LLM_API_KEY."
 LONG_CHARACTERS = 1000
 """A chat message from here on is taken for a text rather than a question."""
@@ -24,13 +25,14 @@ MAX_WORD_CHARACTERS = 40
 
 
 class Offline:
-    """The provider when no model is configured. The same prompt always gets the same reply."""
+    """The provider when no model is configured, or none can be asked. The same prompt always gets the same reply."""
 
     name = "offline"
     model = "offline"
 
     def __init__(self, settings: Settings) -> None:
         public = {knob.name: getattr(settings, knob.name) for knob in dataclasses.fields(settings) if knob.repr}
+        self._disclosure = OUT_OF_REACH if settings.llm_configured else f"{DISCLOSURE} {HOW}"
         self._facts: dict[str, object] = public
 
     def reply(self, prompt: Prompt, call: Call) -> Reply:
@@ -43,7 +45,7 @@ class Offline:
             raise failure
         if not prompt.message.strip():
             raise ProviderError("The message is blank.", kind=Kind.PERMANENT, code="provider_rejected")
-        return Reply(text=f"{DISCLOSURE} {HOW}\n\n{self._body(prompt)}", model=self.model, usage=None)
+        return Reply(text=f"{self._disclosure}\n\n{self._body(prompt)}", model=self.model, usage=None)
 
     def close(self) -> None:
         """Nothing is open."""

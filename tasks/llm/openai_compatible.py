@@ -75,7 +75,8 @@ class OpenAICompatible:
         Raises:
             ProviderError: for whatever goes wrong; without a cause, since that may quote the key or the prompt.
         """
-        answer = Answer(model=self.model, max_bytes=self._max_bytes)
+        answer = Answer(model=prompt.model or self.model, max_bytes=self._max_bytes)
+        call.said = answer.parts
         failure = call.failure() or self._attempt(prompt, call=call, answer=answer)
         reply = answer.reply()
         failure = failure or _shortcoming(answer, reply=reply, call=call)
@@ -118,7 +119,8 @@ class OpenAICompatible:
 
     def _accepted(self, prompt: Prompt) -> httpx2.Response:
         """The response to ``prompt``, its body unread; asked for once more if the server is too old for our options."""
-        body: dict[str, object] = {"model": self.model, "messages": messages_for(prompt), "stream": True}
+        model = prompt.model or self.model
+        body: dict[str, object] = {"model": model, "messages": messages_for(prompt), "stream": True}
         if not self._stream_options:
             return self._post(body)
         try:

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from api.app import create_app
+from models import waiting
+from models.base import Autocommit, Session
 from models.settings import Settings
 
+PATIENT_SECONDS = 30.0
 OPERATOR = "an-operators-token-of-32-letters"
 
 
 @pytest.fixture
-def app(db: Settings) -> Flask:
+def make_app(db: Settings) -> Iterator[Callable[..., Flask]]:
+    """Makes applications with settings of their own. They bind this process's sessions, which ends with the test.
+
+    They are patient with the database: how patient the product is, the tests on real processes look at.
+    """
+    before = [maker.kw["bind"] for maker in (Session, Autocommit)]
+    yield lambda **ours: create_app(dataclasses.replace(db, **{"db_answer_seconds": PATIENT_SECONDS, **ours}))
+    for maker, bind in zip((Session, Autocommit), before, strict=True):
+        if maker.kw["bind"] is not bind:
+            maker.kw["bind"].dispose()
+        maker.configure(bind=bind)
+    waiting.answer_within(math.inf)
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
     """The application, with an operator."""
-    return create_app(dataclasses.replace(db, admin_token=OPERATOR))
+    return make_app(admin_token=OPERATOR)
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import datetime as dt
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
+from models.base import Session
 from models.states import JobStatus
 from tests.factories import a_job, now, the_job
 
@@ -34,7 +36,17 @@ def dead(**columns: object) -> str:
         ("Bearer \xe4", 403, "forbidden"),
     ],
 )
-@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "/{id}"), ("POST", "/{id}/redrive")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("GET", "/{id}"),
+        ("POST", "/{id}/redrive"),
+        ("POST", "/{id}/discard"),
+        ("POST", "/redrive"),
+        ("POST", "/discard"),
+    ],
+)
 def test_only_the_operator_gets_in(
     client: FlaskClient, method: str, path: str, header: str | None, status: int, code: str
 ) -> None:
@@ -89,7 +101,14 @@ def test_pages_cover_every_letter_once_even_where_times_are_equal(client: FlaskC
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "limit=1.5", "cursor=nonsense", "cursor=%00", FAR_AWAY, "colour=1"]
+    "query",
+    [
+        *("limit=0", "limit=101", "limit=x", "limit=1.5", "cursor=nonsense", "cursor=%00", FAR_AWAY, "colour=1"),
+        *("errorCode=", "errorCode=No", "errorCode=a%00", "errorCode=" + "a" * 65),
+        *("model=", "model=a%00b", "model=" + "m" * 201),
+        *("finishedAfter=yesterday", "finishedAfter=2030-01-31T08:00:00", "finishedBefore=9999-12-31T23:59:59-01:00"),
+        *("discarded=yes", "discarded=1", "discarded="),
+    ],
 )
 def test_a_bad_query_is_refused(client: FlaskClient, operator: Headers, query: str) -> None:
     """With a pointer at the parameter."""
@@ -100,11 +119,70 @@ def test_a_bad_query_is_refused(client: FlaskClient, operator: Headers, query: s
     assert problem["errors"][0]["pointer"] == "/" + query.split("=", maxsplit=1)[0]
 
 
-def test_one_letter_shows_the_message_that_could_not_be_answered(client: FlaskClient, operator: Headers) -> None:
-    """Only here, one at a time."""
-    letter = client.get(f"/api/dead-letters/{dead()}", headers=operator).get_json()
+def test_one_letter_shows_its_message_and_everything_that_was_tried(client: FlaskClient, operator: Headers) -> None:
+    """Only here, one at a time: who tried, which model, how it ended, and what all of it cost."""
+    job_id = a_job(status=JobStatus.FAILED, failures=2, attempt=52, model="m")
+    with Session.begin() as session:
+        session.execute(text("UPDATE attempts SET model = 'm', prompt_tokens = 3, completion_tokens = 1"))
+        session.execute(text("UPDATE attempts SET prompt_tokens = NULL WHERE attempt = 52"))
 
-    assert letter["message"] == "Why is the sky blue?"
+    letter = client.get(f"/api/dead-letters/{job_id}", headers=operator).get_json()
+
+    assert (letter["message"], letter["model"]) == ("Why is the sky blue?", "m")
+    assert [attempt["attempt"] for attempt in letter["attempts"]] == list(range(3, 53))
+    assert letter["attempts"][0] == {
+        "attempt": 3,
+        "worker": "worker-1",
+        "model": "m",
+        "startedAt": letter["attempts"][0]["startedAt"],
+        **dict.fromkeys(("askedAt", "finishedAt", "outcome", "errorCode")),
+        "usage": {"promptTokens": 3, "completionTokens": 1, "totalTokens": 4},
+    }
+    assert letter["attempts"][-1]["usage"] is None
+    assert letter["usage"] == {"promptTokens": 153, "completionTokens": 52, "totalTokens": 205}
+
+
+def test_a_letter_nobody_tried_has_no_attempts_and_cost_nothing(client: FlaskClient, operator: Headers) -> None:
+    """Its deadline passed before a worker had it."""
+    job_id = a_job(status=JobStatus.FAILED, attempt=0)
+
+    letter = client.get(f"/api/dead-letters/{job_id}", headers=operator).get_json()
+
+    assert (letter["attempts"], letter["usage"], letter["model"]) == ([], None, None)
+
+
+def test_a_list_can_be_filtered_and_paged_at_once(client: FlaskClient, operator: Headers) -> None:
+    """Every filter, by its name on the wire."""
+    moment = now()
+    wanted = [
+        dead(error_code="a", model="m", finished_at=moment - dt.timedelta(minutes=minutes), discarded_at=moment)
+        for minutes in (2, 3, 4)
+    ]
+    for other in (
+        {"error_code": "b"},
+        {"model": "n"},
+        {"discarded_at": None},
+        {"finished_at": moment - dt.timedelta(minutes=1)},
+        {"finished_at": moment - dt.timedelta(minutes=5)},
+    ):
+        fits = {"error_code": "a", "model": "m", "finished_at": moment - dt.timedelta(minutes=3)}
+        dead(**{**fits, "discarded_at": moment, **other})
+    query = {
+        "errorCode": "a",
+        "model": "m",
+        "discarded": "true",
+        "finishedAfter": (moment - dt.timedelta(minutes=4)).isoformat(),
+        "finishedBefore": (moment - dt.timedelta(minutes=1)).isoformat(),
+        "limit": 2,
+    }
+
+    first = client.get("/api/dead-letters", query_string=query, headers=operator).get_json()
+    cursor = {"cursor": first["nextCursor"]}
+    second = client.get("/api/dead-letters", query_string={**query, **cursor}, headers=operator).get_json()
+
+    assert [item["jobId"] for item in first["items"] + second["items"]] == wanted
+    assert second["nextCursor"] is None
+    assert first["items"][0]["discardedAt"] is not None
 
 
 @pytest.mark.parametrize("status", sorted(set(JobStatus) - {JobStatus.FAILED}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import time
 
 import pytest
@@ -10,9 +11,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, text
 
 from api.app import create_app
-from models import heartbeats
+from models import dead_letters, heartbeats
 from models.base import Session
 from models.settings import Settings
+from models.states import JobStatus
+from tests.factories import a_job, now
 
 
 def beat(*kinds: str, silent_for: int = 0) -> None:
@@ -50,6 +53,30 @@ def test_ready_waits_for_a_dispatcher_and_a_worker_to_report_once(client: FlaskC
     assert [before.status_code, half.status_code, whole.status_code] == [503, 503, 200]
     assert half.get_json()["components"]["worker"]["status"] == "never"
     assert whole.get_json()["status"] == "ready"
+
+
+def test_ready_counts_the_dead_letters_and_is_not_red_for_them(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many, how old the oldest is; above a bound it only says that there are more."""
+    beat(heartbeats.DISPATCHER, heartbeats.WORKER)
+    none = client.get("/health/ready").get_json()["components"]["deadLetters"]
+    for minutes in (1, 2, 60):
+        moment = now() - dt.timedelta(minutes=minutes)
+        a_job(status=JobStatus.FAILED, finished_at=moment, discarded_at=moment if minutes == 60 else None)
+    some = client.get("/health/ready")
+    monkeypatch.setattr(dead_letters, "COUNTED", 1)
+    many = client.get("/health/ready").get_json()["components"]["deadLetters"]
+
+    assert none == {"status": "up", "count": 0, "atLeast": False, "oldestSeconds": None}
+    assert (some.status_code, some.get_json()["status"]) == (200, "ready")
+    assert some.get_json()["components"]["deadLetters"] == {
+        "status": "up",
+        "count": 2,
+        "atLeast": False,
+        "oldestSeconds": pytest.approx(120, abs=2),
+    }
+    assert (many["count"], many["atLeast"]) == (1, True)
 
 
 def test_the_later_loss_of_a_worker_is_a_degradation_and_not_a_refusal(client: FlaskClient) -> None:

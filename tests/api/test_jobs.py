@@ -77,6 +77,7 @@ def test_a_job_shows_all_its_facts_while_it_waits(client: FlaskClient) -> None:
         "failures": 0,
         "maxAttempts": 5,
         "runAt": None,
+        "discardedAt": None,
         "priority": 5,
         "queuePosition": None,
         "etaSeconds": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -50,8 +51,14 @@ def test_the_reader_loads_only_vendored_files(client: FlaskClient) -> None:
     assert "unsafe" not in page.headers["Content-Security-Policy"]
 
 
-# Refusals of well-formed requests: two that happen to share a key, a cursor we never gave, a time beyond the horizon.
-BEYOND_FORM = (b"idempotency_key_reused", b"invalid_cursor", b"too_far_ahead")
+# Refusals of well-formed requests: two that happen to share a key, a cursor we never gave, a time beyond the horizon,
+# two prompts of one name.
+BEYOND_FORM = (b"idempotency_key_reused", b"invalid_cursor", b"too_far_ahead", b"duplicate_custom_id")
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _one_line(_: object, value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 @pytest.mark.timeout(300)
@@ -80,7 +87,7 @@ def test_the_application_keeps_to_its_document(app: Flask) -> None:
 
         keeps()
 
-    assert len(tried) == 10
+    assert len(tried) == 21
 
 
 schemathesis_settings = hypothesis.settings(

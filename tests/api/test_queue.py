@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +10,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api.app import create_app
+from api import queue
 from models import jobs, snapshots
 from models.base import Session
 from models.jobs import QueueClass
-from models.settings import Settings
 from models.states import JobStatus
 from tests.factories import a_job
 
@@ -35,14 +33,9 @@ def place(client: FlaskClient, job_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def limited(db: Settings) -> Limited:
+def limited(make_app: Callable[..., Flask]) -> Limited:
     """An API with limits of its own."""
-
-    def make(**limits: int) -> FlaskClient:
-        app: Flask = create_app(dataclasses.replace(db, **limits))  # type: ignore[arg-type]
-        return app.test_client()
-
-    return make
+    return lambda **limits: make_app(**limits).test_client()
 
 
 def test_a_waiting_job_shows_its_place_and_when_its_turn_should_come(client: FlaskClient) -> None:
@@ -122,3 +115,17 @@ def test_an_owners_limit_looks_at_the_snapshot_too(limited: Limited) -> None:
     snapshot()
 
     assert post(limited(most_waiting_per_owner=2)).status_code == 429
+
+
+def test_each_snapshot_counts_anew(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that found the same: what was counted since the last is in it, or was never stored."""
+    monkeypatch.setattr(queue, "KEPT_SECONDS", 0.0)
+    client = limited(most_waiting_per_owner=2)
+    headers = {"Idempotency-Key": "the-one"}
+
+    answers = []
+    for _ in range(4):
+        snapshot()
+        answers.append(client.post("/api/jobs", json={"message": "Again"}, headers=headers).status_code)
+
+    assert answers == [201, 200, 200, 200]

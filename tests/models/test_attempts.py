@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from models import attempts, leases
+from models import attempts, heartbeats, leases
 from models.attempts import Ending, Outcome
 from models.base import Session
 from models.states import JobStatus
@@ -144,8 +144,29 @@ def test_a_reaper_that_was_away_gives_workers_time_to_renew_before_it_reaps() ->
     assert the_job(job_id).status is JobStatus.ANALYZING
 
 
+def test_a_worker_that_had_gone_before_the_outage_gets_no_amnesty() -> None:
+    """Else every outage would put off the recovery of its jobs; who beat until the outage began gets it."""
+    lost, alive = (a_job(status=JobStatus.ANALYZING, leased_by=name) for name in ("gone", "well"))
+    with Session.begin() as session:
+        leases.grant_amnesty(session, lease_seconds=15)
+        heartbeats.beat(session, kind=heartbeats.WORKER, instance="gone")
+    away(seconds=12)
+    with Session.begin() as session:
+        leases.grant_amnesty(session, lease_seconds=15)
+        heartbeats.beat(session, kind=heartbeats.WORKER, instance="well")
+    for job_id in (lost, alive):
+        change(job_id, lease_until=the_job(job_id).created_at)
+    away(seconds=6)
+
+    with Session.begin() as session:
+        granted = leases.grant_amnesty(session, lease_seconds=15)
+        reaped = leases.reap(session)
+
+    assert (granted, reaped) == (True, [lost])
+
+
 def away(*, seconds: int) -> None:
-    """Move the reaper's last tick into the past."""
+    """Move the reaper's last tick, and every other beat, into the past."""
     with Session.begin() as session:
         session.execute(text("UPDATE heartbeats SET seen_at = seen_at - make_interval(secs => :s)"), {"s": seconds})
 

@@ -56,7 +56,7 @@ def test_who_holds_his_share_is_named_while_another_waits() -> None:
 
 def test_the_backlog_counts_all_that_waits_and_names_the_owners() -> None:
     """Of every class, due or not."""
-    assert taken()[snapshots.BACKLOG] == {"waiting": 0, "owners": {}}
+    assert taken()[snapshots.BACKLOG]["waiting"] == 0
     for number in range(3):
         a_job(owner="loud", due=number % 2 == 0)
     for _ in range(2):
@@ -65,4 +65,4 @@ def test_the_backlog_counts_all_that_waits_and_names_the_owners() -> None:
 
     body = taken()[snapshots.BACKLOG]
 
-    assert body == {"waiting": 5, "owners": {"loud": 3, "quiet": 2}}
+    assert (body["waiting"], body["owners"]) == (5, {"loud": 3, "quiet": 2})

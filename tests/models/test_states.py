@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from models import attempts, jobs, leases
+from models import attempts, dead_letters, jobs, leases
 from models.attempts import Ending, Outcome
 from models.base import Session
 from models.errors import AlreadyFinished, DeadLetterNotFound
@@ -75,7 +75,7 @@ def _cancel(job_id: str, _: int) -> object:
 def _redrive(job_id: str, _: int) -> object:
     try:
         with Session.begin() as session:
-            jobs.redrive(session, job_id)
+            dead_letters.redrive(session, job_id)
     except DeadLetterNotFound:
         return None
     return True

@@ -31,6 +31,7 @@ QUICK = {
     "LLM_MODEL": "fake-model",
     "LLM_TOTAL_SECONDS": "2",
     "RETRY_BASE_SECONDS": "0.05",
+    "BREAKER_CALLS": "0",  # tests make many calls fail, and want each to be tried again at once
     "LEASE_SECONDS": "3",
     "ANNOUNCE_SECONDS": "1",
     "STOP_GRACE_SECONDS": "1",
@@ -90,12 +91,22 @@ class Stack:
         for process in self.of(name)[:most]:
             programs.kill_group(process.pid)
             process.wait(10)
+            self._running.remove((name, process))
+
+    def revive(self) -> list[str]:
+        """Start again what has died by itself, as `make run` does; what that was."""
+        dead = [(name, process) for name, process in self._running if process.poll() is not None]
+        for name, process in dead:
+            self._running.remove((name, process))
+            self.start(name)
+        return [name for name, _ in dead]
 
     def terminate(self, name: str) -> None:
         """Ask every process of this kind to stop, and wait until it has."""
         for process in self.of(name):
             process.send_signal(signal.SIGTERM)
             process.wait(15)
+            self._running.remove((name, process))
 
     def close(self) -> None:
         """End everything."""

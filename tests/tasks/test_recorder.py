@@ -10,6 +10,7 @@ import pytest
 from models.attempts import Ending, Outcome
 from models.states import JobStatus
 from tasks.recorder import Recorder
+from tasks.watchdog import Watchdog
 from tests.factories import a_job, the_job
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -39,7 +40,7 @@ def test_a_row_that_cannot_be_written_takes_no_other_with_it(bad: str) -> None:
     """What psycopg2 refuses before it asks PostgreSQL must not end the only thread that writes."""
     ids = [a_job(status=JobStatus.ANALYZING) for _ in range(5)]
     done = Done(expected=6)
-    recorder = Recorder(on_done=done)
+    recorder = Recorder(on_done=done, watchdog=Watchdog(seconds=60))
 
     for number, job_id in enumerate(ids):
         recorder.put(completed(job_id, bad if number == 2 else "good"))

@@ -1,0 +1,42 @@
+"""Versions: how one tells that a job has changed since one last looked, and how many look at once.
+
+A version is made of what every change writes. It says nothing of what moves by
+itself: the place in the queue, and the time left.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from models.base import Bare
+from models.jobs import SHOW
+
+_EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_VERSIONS = text("SELECT id::text AS id, status, attempt, updated_at FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
+_SHOWN = text(f"{SHOW} WHERE id = ANY(CAST(:ids AS uuid[]))")
+
+
+def version_of(job: Mapping[Any, Any]) -> str:
+    """A word that is another one after each change of the job's row that its owner can see.
+
+    >>> version_of({"status": "analyzing", "attempt": 2, "updated_at": _EPOCH + 31 * _MICROSECOND})
+    'analyzing-2-1f'
+    """
+    return f"{job['status']}-{job['attempt']}-{(job['updated_at'] - _EPOCH) // _MICROSECOND:x}"
+
+
+def versions(session: Bare, job_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Status and version of each of these jobs that there is."""
+    rows = session.execute(_VERSIONS, {"ids": list(job_ids)}).mappings().all()
+    return {job["id"]: (job["status"], version_of(job)) for job in rows}
+
+
+def shown_at_once(session: Bare, job_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Those of these jobs that there are, each as `models.jobs.shown` has it."""
+    rows = session.execute(_SHOWN, {"ids": list(job_ids)}).mappings().all()
+    return {job["id"]: job for job in rows}

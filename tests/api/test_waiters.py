@@ -1,0 +1,160 @@
+"""Whoever is parked is woken: by a message, by a look at the database, or because the process stops."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from api.reader import Reader
+from api.waiters import Waiter, Waiters
+from models import jobs
+from models.base import Session
+from models.errors import JobNotFound
+from models.live import changes
+from models.live.changes import Change, Publisher
+from models.live.partial import PartialText
+from models.settings import Settings
+from models.states import JobStatus
+from models.versions import version_of
+from tests.factories import create
+from tests.system.stack import eventually
+
+NOBODY = "redis://127.0.0.1:1/0"
+BOUND = 20.0
+"""Seconds; a bound, not an expectation."""
+
+
+def waiters_of(settings: Settings, **options: int) -> Waiters:
+    return Waiters(settings, stopping=lambda: False, **options)
+
+
+def see(waiter: Waiter | None, job_id: str) -> Waiter:
+    """As a request does: read, then note what was read."""
+    assert waiter is not None
+    waiter.seen = version_of(Reader().read(job_id))
+    return waiter
+
+
+def until_woken(waiter: Waiter, tell: Callable[[], None]) -> None:
+    """Tell again and again: the subscription may not have begun."""
+
+    def woken() -> bool:
+        tell()
+        return waiter.wait(0.1)
+
+    eventually(woken)
+
+
+def cancel(job_id: str) -> None:
+    with Session.begin() as session:
+        jobs.cancel(session, job_id)
+
+
+@pytest.mark.parametrize("redis_url", [None, NOBODY])
+def test_a_change_wakes_those_who_wait_for_its_job(db: Settings, redis_url: str | None) -> None:
+    """With Redis, and without."""
+    settings = db if redis_url is None else dataclasses.replace(db, redis_url=redis_url)
+    changes.publish_from_now_on(settings)
+    waiters, mine, other = waiters_of(settings), create(), create()
+
+    with waiters.parked(mine) as concerned, waiters.parked(other) as unconcerned:
+        one, another = see(concerned, mine), see(unconcerned, other)
+        cancel(mine)
+
+        assert one.wait(BOUND)
+        assert not another.wait(0)
+    assert waiters.count == 0
+
+
+def test_a_message_that_was_lost_costs_seconds_and_no_more(db: Settings) -> None:
+    """While Redis works, the database is looked at now and then all the same."""
+    changes.publish_from_now_on(dataclasses.replace(db, redis_url=NOBODY))
+    waiters, job_id = waiters_of(db), create()
+
+    with waiters.parked(job_id, for_the_end=True) as parked:
+        waiter = see(parked, job_id)
+        cancel(job_id)
+
+        assert waiter.wait(BOUND)
+
+
+def test_who_waits_for_the_end_sleeps_through_the_rest(db: Settings) -> None:
+    """Each of them would otherwise read the job three times."""
+    publisher, waiters = Publisher(db), waiters_of(db)
+    job_id = create()
+
+    with waiters.parked(job_id, for_the_end=True) as patient, waiters.parked(job_id) as curious:
+        assert patient is not None
+        assert curious is not None
+        until_woken(curious, lambda: publisher.tell({job_id: JobStatus.ANALYZING}))
+        slept = not patient.wait(0)
+        publisher.tell({job_id: JobStatus.COMPLETED})
+
+        assert slept
+        assert patient.wait(BOUND)
+
+
+def test_words_wake_only_those_who_listen(db: Settings) -> None:
+    """And do not make them read the row again."""
+    partial, waiters, job_id = PartialText(db), waiters_of(db), create()
+
+    with waiters.parked(job_id, for_text=True) as listener, waiters.parked(job_id) as other:
+        assert listener is not None
+        assert other is not None
+        listener.moved = False
+        until_woken(listener, lambda: partial.put({(job_id, 1): b"word"}))
+
+        assert not listener.moved
+        assert not other.wait(0)
+
+
+def test_no_more_are_parked_than_there_are_places(db: Settings) -> None:
+    """One too many is told so, and a place that was left can be taken."""
+    waiters, job_id = waiters_of(db, most=2), create()
+
+    with waiters.parked(job_id), waiters.parked(job_id), waiters.parked(job_id) as third:
+        assert third is None
+        assert waiters.count == 2
+    with waiters.parked(job_id) as next_one:
+        assert next_one is not None
+
+
+@pytest.mark.parametrize("redis_url", [None, NOBODY])
+def test_all_are_woken_when_the_process_stops(db: Settings, redis_url: str | None) -> None:
+    """Whatever they wait for."""
+    settings = db if redis_url is None else dataclasses.replace(db, redis_url=redis_url)
+    stopping = threading.Event()
+    waiters, job_id = Waiters(settings, stopping=stopping.is_set), create()
+
+    with waiters.parked(job_id, for_the_end=True) as waiter:
+        assert waiter is not None
+        stopping.set()
+
+        assert waiter.wait(BOUND)
+
+
+def test_nonsense_on_the_channel_is_ignored(db: Settings) -> None:
+    """Whoever reaches Redis may send anything."""
+    for message in (b"", b"[]", b"{}", b'{"jobs": 1, "texts": []}', b'{"jobs": {}, "texts": 5}', b"\xff", b"null"):
+        assert Change.decoded(message) == Change()
+
+
+def test_many_readers_share_their_queries(db: Settings) -> None:
+    """Each gets the job it asked for, and the refusal of one is not another's."""
+    reader, ids = Reader(), [create() for _ in range(60)]
+    asked = [*ids, *ids, "00000000-0000-4000-8000-000000000000"]
+
+    def read(job_id: str) -> str | None:
+        try:
+            return str(reader.read(job_id)["id"])
+        except JobNotFound:
+            return None
+
+    with ThreadPoolExecutor(30) as threads:
+        found = list(threads.map(read, asked))
+
+    assert found == [*ids, *ids, None]

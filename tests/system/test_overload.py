@@ -1,0 +1,70 @@
+"""Five times as many jobs as can be done: some are refused with a reason, the others are all done."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from tests.system import outages
+from tests.system.outages import FULL, Answer, all_completed, ask, p95
+from tests.system.stack import Stack
+
+pytestmark = [pytest.mark.xdist_group("restarts"), pytest.mark.timeout(400)]
+LOAD_SECONDS = 60 if FULL else 3
+SLOTS, CALL_MS = 4, 100
+A_SECOND = 5 * SLOTS * 1000 // CALL_MS
+"""Jobs offered: five times what the slots can do."""
+GROWN_MB = 30
+SETTINGS = {"WORKER_SLOTS": str(SLOTS), "MOST_WAITING": "200", "MOST_WAITING_PER_OWNER": "120"}
+
+
+def offered(stack: Stack, *, seconds: float) -> list[Answer]:
+    """What two callers got who asked for too much, one of them more than the other."""
+    jobs = []
+    begun = time.monotonic()
+    with ThreadPoolExecutor(16) as threads:
+        for number in range(int(A_SECOND * seconds)):
+            time.sleep(max(0.0, begun + number / A_SECOND - time.monotonic()))
+            caller = "127.0.0.2" if number % 3 == 0 else "127.0.0.1"
+            body = {"message": f"[[latency-ms={CALL_MS}]] Too many"}
+            jobs.append(threads.submit(ask, stack, "POST", "/api/jobs", body, caller=caller))
+    return [job.result() for job in jobs]
+
+
+def memory_mb(stack: Stack) -> float:
+    """Of all processes of the product."""
+    leaders = [psutil.Process(process.pid) for name in ("api", "dispatcher", "worker") for process in stack.of(name)]
+    family = [*leaders, *(child for leader in leaders for child in leader.children(recursive=True))]
+    return sum(process.memory_info().rss for process in family) / 1e6
+
+
+def test_too_much_work_is_refused_in_time_and_what_is_accepted_is_done(stack: Stack) -> None:
+    """429 for a caller who has too many waiting, 503 when all together have; both say when to come back."""
+    offered(stack, seconds=1)
+    before = memory_mb(stack)
+
+    answers = offered(stack, seconds=LOAD_SECONDS)
+    grown = memory_mb(stack) - before
+    accepted = [answer.body["jobId"] for answer in answers if answer.status == 201]
+    took = all_completed(stack, accepted)
+
+    codes = {status: sum(answer.status == status for answer in answers) for status in (201, 429, 503)}
+    outages.report(
+        "Overload",
+        offered=float(len(answers)),
+        accepted=float(codes[201]),
+        refused_429=float(codes[429]),
+        refused_503=float(codes[503]),
+        p95=p95(answers),
+        grown_mb=grown,
+        drained=took,
+    )
+    refused = [answer for answer in answers if answer.status in (429, 503)]
+    assert sum(codes.values()) == len(answers)
+    assert min(codes.values()) > 0
+    assert {answer.body["code"] for answer in refused} == {"owner_backlog_full", "backlog_full"}
+    assert all(int(answer.retry_after or 0) > 0 for answer in refused)
+    assert grown < GROWN_MB
