@@ -34,7 +34,8 @@ SERVER_SETTINGS: Final = {
     "max_connections": "100",
     "synchronous_commit": "on",
 }
-NOT_DURABLE: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
+"""For tests, several of which run a whole product on one server."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,14 +161,14 @@ class Verbs(RuleBasedStateMachine):
         for job_id, _ in hints:
             self.twins[job_id].is_announced = True
 
-    @rule(job_id=ids, attempt=st.integers(0, 3))
-    def take_back(self, job_id: str, attempt: int) -> None:
-        """A hint that could not be published, however old."""
-        with Session.begin() as session:
-            announcements.take_back(session, [(job_id, attempt)])
-
+    @rule(job_id=ids, is_late=st.booleans())
+    def take_back(self, job_id: str, is_late: bool) -> None:
+        """A hint that could not be published; of the attempt before, if it is late."""
         twin = self.twins[job_id]
-        if twin.status in WAITING and twin.attempt == attempt:
+        with Session.begin() as session:
+            announcements.take_back(session, [(job_id, twin.attempt - is_late)])
+
+        if twin.status in WAITING and not is_late:
             twin.is_announced = False
 
     @rule()
