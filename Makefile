@@ -28,7 +28,7 @@ chaos-quick: install-test ## Break real processes, servers and connections under
 	@$(BIN)/python -m tests.chaos --jobs 400
 
 chaos-full: install-test ## The same under 1,000 jobs, three times, with the product's own times; then all experiments at length (30 min)
-	@$(BIN)/python -m tests.chaos --seeds 3 --jobs 1000 --deals 3 --own-times
+	@$(BIN)/python -m tests.chaos --seeds 3 --jobs 1000 --calm-deals 2 --own-times
 	@PARLEY_CHAOS=full $(BIN)/python -m pytest -n 0 -s $(EXPERIMENTS)
 
 outages-full: install-test ## Outages of a minute, full disks (root), restarts and overload, with the product's own times (20 min)

@@ -25,7 +25,7 @@ bp.before_request(require_operator)
 @bp.response(200, InvariantsSchema)
 @problems(bp, 401, 403, 503)
 def check_invariants() -> Response:
-    """Ask the database for jobs that break an invariant. Reads whole tables, for at most ten seconds."""
+    """Ask the database for jobs that break an invariant. Reads whole tables, for at most twenty seconds."""
     with Session.begin() as session:
         base.take_time(session, seconds=invariants.SECONDS_IN_ALL)
         checked = invariants.check(session)

@@ -196,15 +196,16 @@ _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
 _LET_GO = ", lease_until = NULL, leased_by = NULL, announced_at = NULL, note = NULL"
 
 # From `given`, not from `moved`: tokens are on the attempt's row even if the job
-# was cancelled or taken over meanwhile; only how that attempt ended is not
-# overwritten. The join makes PostgreSQL lock jobs before attempts, as everywhere.
+# was cancelled or taken over meanwhile. How the attempt ended is written only
+# with what it did to the job: an ending that does not count closes nothing.
+# The join makes PostgreSQL lock jobs before attempts, as everywhere.
 _LOG_ENDING = """
     UPDATE attempts SET
-        finished_at = COALESCE(attempts.finished_at, clock_timestamp()),
-        outcome = COALESCE(attempts.outcome, :outcome),
-        error_code = CASE WHEN attempts.outcome IS NULL THEN given.error_code ELSE attempts.error_code END,
+        finished_at = CASE WHEN moved.id IS NULL THEN attempts.finished_at ELSE clock_timestamp() END,
+        outcome = CASE WHEN moved.id IS NULL THEN attempts.outcome ELSE :outcome END,
+        error_code = CASE WHEN moved.id IS NULL THEN attempts.error_code ELSE given.error_code END,
         prompt_tokens = given.prompt_tokens, completion_tokens = given.completion_tokens
-    FROM given LEFT JOIN moved USING (id)
+    FROM given LEFT JOIN moved ON moved.id = given.id AND moved.attempt = given.attempt
     WHERE attempts.job_id = given.id AND attempts.attempt = given.attempt
 """
 

@@ -25,8 +25,8 @@ from models.states import RUNNING, WAITING, in_sql
 
 SHOWN = 20
 MOST_COUNTED = 1000
-SECONDS_EACH = 3.0
-SECONDS_IN_ALL = 10.0
+SECONDS_EACH = 4.0
+SECONDS_IN_ALL = 20.0
 LATE_SECONDS = 10
 """The dispatcher looks every second; after so many somebody should have acted."""
 

@@ -42,7 +42,7 @@ FOREIGN_VARIABLES = {
     *("POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "VALKEY_PASSWORD"),
     *("GUNICORN_CMD_ARGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PATH"),
     "PARLEY_URL",  # scripts/batch.py
-    *("PARLEY_SEED", "PARLEY_CHAOS"),  # tests/chaos and the long forms of experiments
+    *("PARLEY_SEED", "PARLEY_CHAOS", "PARLEY_BATCH"),  # tests/chaos and the long forms of experiments
 }
 """Named in the documentation, and read by somebody else."""
 

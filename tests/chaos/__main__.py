@@ -1,7 +1,7 @@
 """Command line: one or several runs of chaos, each with a seed of its own.
 
 python -m tests.chaos --jobs 300
-python -m tests.chaos --seeds 3 --jobs 1000 --deals 3 --own-times
+python -m tests.chaos --seeds 3 --jobs 1000 --calm-deals 2 --own-times
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1, help="runs; the first seed is PARLEY_SEED, or drawn")
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--deals", type=int, default=1, help="how often each kind of fault comes")
+    parser.add_argument("--calm-deals", type=int, default=0, help="the same before, without the database's and model's")
     parser.add_argument("--own-times", action="store_true", help="leases and back-offs as in production")
     return parser.parse_args()
 
@@ -90,7 +91,9 @@ def _chaos(
     seed: int, wanted: argparse.Namespace, plant: Plant, llm: FakeLLM, history: History, *, lease_seconds: float
 ) -> Counts:
     chance = random.Random(seed)
-    nemesis = Nemesis(plant, llm, history, chance, lease_seconds=lease_seconds, deals=wanted.deals)
+    nemesis = Nemesis(
+        plant, llm, history, chance, lease_seconds=lease_seconds, deals=wanted.deals, calm_deals=wanted.calm_deals
+    )
     clients = Clients(plant, history, orders(chance, seed=seed, jobs=wanted.jobs, seconds=nemesis.seconds))
     clients.start()
     try:
@@ -106,6 +109,7 @@ def _chaos(
         attempts,
         calls=llm.stats()["requests"],
         fenced=plant.log_lines("worker", "attempt_fenced"),
+        rests=plant.breaker_rests(),
     )
     checked = check_invariants.ask(settings.from_environment(plant.servers.environment))
     counts.broken_invariants = [check_invariants.line(each) for each in checked if not each.holds]

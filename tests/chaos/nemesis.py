@@ -21,9 +21,8 @@ from tests.fake_llm import FakeLLM
 from tests.fault_proxy import Mode
 
 Heal = Callable[[], None]
-GAP_SECONDS = (0.5, 2.5)
-"""Between the beginnings of two faults."""
 DELAYS_MS = (20, 150)
+LONG_LEASE_SECONDS = 10
 NETWORK: tuple[tuple[str, Mode, float, float], ...] = (
     ("postgres", "freeze", 1, 4),
     ("postgres", "half_open", 0.1, 0.5),
@@ -56,18 +55,31 @@ class Nemesis:
     """One run's faults.
 
     Args:
-        lease_seconds: a frozen worker stays so for longer than that.
+        lease_seconds: a frozen worker stays so for longer than that, and the longer it is, the more time a loss needs.
         deals: how often the whole deck is dealt.
+        calm_deals: how often, before that, the part of it that leaves database and model alone: what a lost worker
+            costs can be told only there.
     """
 
     def __init__(
-        self, plant: Plant, llm: FakeLLM, history: History, chance: random.Random, *, lease_seconds: float, deals: int
+        self,
+        plant: Plant,
+        llm: FakeLLM,
+        history: History,
+        chance: random.Random,
+        *,
+        lease_seconds: float,
+        deals: int,
+        calm_deals: int,
     ) -> None:
         self._plant, self._llm, self._history, self._chance = plant, llm, history, chance
         self._lease_seconds = lease_seconds
         deck = [name for name in sorted(self._kinds()) for _ in range(1 + ("worker" in name))]
-        self._deck = [name for _ in range(deals) for name in chance.sample(deck, len(deck))]
-        self.seconds = len(self._deck) * sum(GAP_SECONDS) / 2
+        calm = [name for name in deck if "postgres" not in name and "model" not in name]
+        dealt = [chance.sample(cards, len(cards)) for cards in [calm] * calm_deals + [deck] * deals]
+        self._deck = [name for cards in reversed(dealt) for name in cards]
+        self._gap_seconds = (0.5, 2.5) if lease_seconds < LONG_LEASE_SECONDS else (2.0, 6.0)
+        self.seconds = len(self._deck) * sum(self._gap_seconds) / 2
         """About how long it will take to deal them all."""
         self._healing: list[tuple[float, str, Heal]] = []
         self._next_at = time.monotonic()
@@ -80,7 +92,7 @@ class Nemesis:
             due[2]()
             self._history.add("info", "fault", name=due[1], healed=True)
         if self._deck and now >= self._next_at:
-            self._next_at = now + self._chance.uniform(*GAP_SECONDS)
+            self._next_at = now + self._chance.uniform(*self._gap_seconds)
             self._begin(self._deck.pop(self._next_card()))
         return bool(self._deck or self._healing)
 

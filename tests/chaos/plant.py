@@ -6,6 +6,9 @@ that nobody caused is written to the history.
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import math
 import os
 import pathlib
 import random
@@ -31,6 +34,8 @@ PRODUCT: Final = {"api": 1, "dispatcher": 2, "worker": 2}
 RESTART_SECONDS: Final = 0.5
 SERVERS_DOWN_SECONDS: Final = 1.0
 GONE_SECONDS: Final = 10.0
+SLOW_START_SECONDS: Final = 30.0
+"""After a breaker has closed."""
 IN_HAND: Final = """
     SELECT split_part(leased_by, ':', 2)::int AS pid, count(*) AS jobs FROM jobs WHERE leased_by IS NOT NULL GROUP BY 1
 """
@@ -134,6 +139,19 @@ class Plant(Stack):
         """SIGCONT, if it still lives."""
         if pid and any(process.pid == pid and process.poll() is None for _, process in self._running):
             os.killpg(pid, signal.SIGCONT)
+
+    def breaker_rests(self) -> list[tuple[float, float]]:
+        """From when to when the model was not asked, or only slowly, as the dispatchers' log says."""
+        rests, opened_at = [], None
+        for line in (self.folder / "dispatcher.log").read_text(errors="replace").splitlines():
+            if '"breaker_opened"' in line or '"breaker_closed"' in line:
+                at = dt.datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
+                if '"breaker_opened"' in line:
+                    opened_at = opened_at or at
+                elif opened_at:
+                    rests.append((opened_at, at + SLOW_START_SECONDS))
+                    opened_at = None
+        return rests + ([(opened_at, math.inf)] if opened_at else [])
 
     def log_lines(self, name: str, event: str) -> int:
         """How often a kind of process logged an event."""

@@ -6,7 +6,6 @@ the product's own.
 
 from __future__ import annotations
 
-import os
 import pathlib
 import statistics
 import time
@@ -20,10 +19,7 @@ from tests.conftest import Servers
 from tests.fake_llm import FakeLLM
 from tests.system.stack import Stack, eventually
 
-pytestmark = [
-    pytest.mark.xdist_group("system"),
-    pytest.mark.skipif(os.environ.get("PARLEY_CHAOS") != "full", reason="takes minutes: PARLEY_CHAOS=full"),
-]
+pytestmark = pytest.mark.xdist_group("system")
 SLOTS, LATENCY_MS = 20, 300
 BEFORE, QUEUED = 1000, 2000
 OUTAGE_SECONDS = 60.0

@@ -148,6 +148,18 @@ def test_a_recovery_that_takes_long_counts_only_with_the_times_of_production(run
     assert counts.faults_found(own_times=False) == []
 
 
+def test_a_recovery_for_which_the_database_was_missing_is_counted_apart(run: Run) -> None:
+    """It takes as long as the outage and what follows, and says nothing of the lease."""
+    run.attempts[1]["started"] = run.at + 31
+    run.history.add("info", "fault", name="freeze postgres", seconds=3)
+
+    counts = run.verdict()
+
+    assert counts.recoveries == []
+    assert counts.delayed == [pytest.approx(31)]
+    assert counts.faults_found(own_times=True) == []
+
+
 def test_a_lost_attempt_without_a_fault_is_told(run: Run) -> None:
     """Its worker was neither killed nor frozen, nor was the database away."""
     run.attempts[0]["pid"] = 9

@@ -18,6 +18,9 @@ from tests.chaos.history import Event, History
 from tests.system.stack import FINISHED
 
 Row = Mapping[str, Any]
+Interval = tuple[float, float]
+NOTICED_AFTER_SECONDS = 6.0
+"""A connection to PostgreSQL that has died in silence: the limit of one statement, and a second."""
 CALLS_ALLOWED = 1.1
 ECHOED_CHARACTERS = 60
 RECOVERED_WITHIN_SECONDS = 30.0
@@ -43,7 +46,9 @@ class Counts:
     duplicated: list[str]
     unexpected: list[str]
     recoveries: list[float]
-    """Seconds from a fault to the next attempt of each job it hit."""
+    """Seconds from a fault to the next attempt of each job it hit, whatever else was broken meanwhile, but:"""
+    delayed: list[float]
+    """the database, or the model was given a rest. Then these take their time, too."""
     unexplained: int
     """Lost attempts that no fault accounts for."""
     unanswered: int
@@ -73,16 +78,15 @@ class Counts:
             f"invariants broken: {self.broken_invariants}": self.broken_invariants,
             f"{self.calls} calls, {self.calls_allowed:.0f} allowed": self.calls > self.calls_allowed,
             f"recovery took {slowest:.1f} s": own_times and slowest > RECOVERED_WITHIN_SECONDS,
-            "nothing was recovered: the faults hit nothing": not self.recoveries,
+            "nothing was recovered: the faults hit nothing": not (self.recoveries or self.delayed),
         }
         return [complaint for complaint, is_so in complaints.items() if is_so]
 
     def __str__(self) -> str:
-        recovery = statistics.median(self.recoveries) if self.recoveries else 0.0
         return (
             f"accepted {self.accepted}, lost {len(self.lost)}, duplicated {len(self.duplicated)}, "
-            f"unexpected {len(self.unexpected)}, recovered {len(self.recoveries)} "
-            f"(p50 {recovery:.1f} s, max {max(self.recoveries, default=0):.1f} s)\n"
+            f"unexpected {len(self.unexpected)}, recovered {_described(self.recoveries)}, "
+            f"and while the database was broken too or the model rested {_described(self.delayed)}\n"
             f"faults {self.faults.total()} of {len(self.faults)} kinds; POSTs unanswered {self.unanswered}, "
             f"of them stored {self.stored_unanswered}; late endings refused {self.fenced}\n"
             f"calls {self.calls} (at most {self.calls_allowed:.0f}: {self.errors_injected} errors injected, "
@@ -91,7 +95,21 @@ class Counts:
         )
 
 
-def judge(history: History, jobs: Sequence[Row], attempts: Sequence[Row], *, calls: int, fenced: int) -> Counts:
+def _described(recoveries: Sequence[float]) -> str:
+    if not recoveries:
+        return "0"
+    return f"{len(recoveries)} (p50 {statistics.median(recoveries):.1f} s, max {max(recoveries):.1f} s)"
+
+
+def judge(
+    history: History,
+    jobs: Sequence[Row],
+    attempts: Sequence[Row],
+    *,
+    calls: int,
+    fenced: int,
+    rests: Sequence[Interval] = (),
+) -> Counts:
     """Compare.
 
     Args:
@@ -99,19 +117,21 @@ def judge(history: History, jobs: Sequence[Row], attempts: Sequence[Row], *, cal
         attempts: rows of `ATTEMPTS`.
         calls: that the model counted.
         fenced: as the workers' logs say.
+        rests: when the model's breaker was open or had just closed.
     """
     posted = history.of("post", "ok")
     lost_attempts = [row for row in attempts if row["outcome"] == "lost"]
     errors = _errors_injected(history)
-    recoveries = _recoveries(history, attempts)
+    recoveries = _recoveries(history, attempts, [*rests, *_database_outages(history)])
     accepted = {event.facts["job"] for event in posted}
     return Counts(
         accepted=len(accepted),
         lost=_lost(accepted, jobs),
         duplicated=_duplicated(posted, jobs, attempts),
         unexpected=_unexpected(history, jobs),
-        recoveries=[seconds for seconds in recoveries if seconds is not None],
-        unexplained=recoveries.count(None),
+        recoveries=[one.seconds for one in recoveries if one.fault and not one.is_delayed],
+        delayed=[one.seconds for one in recoveries if one.fault and one.is_delayed],
+        unexplained=sum(one.fault is None for one in recoveries),
         unanswered=len(history.of("post", "info")),
         stored_unanswered=sum(event.facts["status"] == 200 for event in posted),
         calls=calls,
@@ -158,14 +178,22 @@ def _errors_injected(history: History) -> int:
     return len(failing) + sum(int(event.facts.get("calls_broken", 0)) for event in history.of("fault"))
 
 
-def _recoveries(history: History, attempts: Sequence[Row]) -> list[float | None]:
-    """For each lost attempt that was followed by another: seconds between the fault and that. None: no fault is known.
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """A lost attempt that was followed by another."""
 
-    The fault is the one that hit the attempt's worker; failing that, the last one that kept leases from being renewed.
-    """
+    fault: Event | None
+    """The one that hit its worker; failing that, the last one that kept leases from being renewed."""
+    seconds: float
+    """From there to the next attempt."""
+    is_delayed: bool
+    """Whether something stood in its way meanwhile."""
+
+
+def _recoveries(history: History, attempts: Sequence[Row], hindrances: Sequence[Interval]) -> list[Recovery]:
     began = {(row["job"], row["attempt"]): row["started"] for row in attempts}
     faults = [event for event in history.of("fault") if not event.facts.get("healed")]
-    found: list[float | None] = []
+    found = []
     for row in attempts:
         again = began.get((row["job"], row["attempt"] + 1))
         if row["outcome"] != "lost" or again is None:
@@ -173,5 +201,18 @@ def _recoveries(history: History, attempts: Sequence[Row]) -> list[float | None]
         before = [event for event in faults if event.at <= row["finished"]]
         own = [event for event in before if event.facts.get("pid") == row["pid"]]
         database = [event for event in before if "postgres" in event.facts["name"]]
-        found.append(again - (own or database)[-1].at if own or database else None)
+        hits = own or database
+        fault = hits[-1] if hits else None
+        since = fault.at if fault else row["finished"]
+        is_delayed = any(since < end and begin < again for begin, end in hindrances)
+        found.append(Recovery(fault=fault, seconds=again - since, is_delayed=is_delayed))
     return found
+
+
+def _database_outages(history: History) -> list[Interval]:
+    """From the beginning of each fault of PostgreSQL until everybody can have noticed its end."""
+    return [
+        (event.at, event.at + event.facts["seconds"] + NOTICED_AFTER_SECONDS)
+        for event in history.of("fault")
+        if "postgres" in event.facts["name"] and not event.facts.get("healed")
+    ]

@@ -175,6 +175,16 @@ def test_a_lost_attempt_that_returns_before_the_next_claim_changes_nothing(outco
     assert (job.status, job.failures, job.result) == (CREATED if redriven else RETRYING, 0, None)
 
 
+def test_an_ending_that_does_not_count_leaves_its_attempt_open() -> None:
+    """Nothing completes before the model was asked; if that was noted and lost again, the lease puts it right."""
+    job_id = a_job(status=PROCESSING)
+
+    assert not VERBS[COMPLETED](job_id, 1)
+
+    attempt = the_attempt(job_id, 1)
+    assert (the_job(job_id).status, attempt.outcome, attempt.finished_at) == (PROCESSING, None, None)
+
+
 def test_one_statement_moves_many_jobs_and_leaves_the_overtaken_out() -> None:
     """A bundle is judged row by row."""
     mine, overtaken, cancelled = a_job(status=ANALYZING), a_job(status=ANALYZING, attempt=4), a_job(status=CANCELLED)

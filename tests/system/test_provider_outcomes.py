@@ -5,10 +5,12 @@ The jobs run all at once, because most of them wait.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 import pytest
 
+from tests.factories import now
 from tests.fake_llm import FakeLLM
 from tests.system.stack import Stack
 
@@ -135,7 +137,9 @@ def test_all_slots_are_free_afterwards(stack: Stack, llm: FakeLLM, jobs: dict[st
     for job_id in jobs.values():
         stack.finished(job_id)
     llm.reset()
-    ids = [stack.create("[[latency-ms=1500]] Fill") for _ in range(2 * SLOTS)]
+    # All at one moment, however long it takes to create them.
+    order = {"message": "[[latency-ms=1500]] Fill", "runAt": (now() + dt.timedelta(seconds=5)).isoformat()}
+    ids = [stack.request("POST", "/api/jobs", order)[1]["jobId"] for _ in range(2 * SLOTS)]
 
     for job_id in ids:
         assert stack.finished(job_id)["status"] == "completed"
