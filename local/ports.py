@@ -15,7 +15,8 @@ def free_port() -> int:
     Taken from below the range from which the system gives ports to outgoing connections: a server
     that crashed needs the *same* port again, and no connection may have borrowed it in between.
     """
-    for port in random.sample(range(LOW, HIGH), 200):
+    # Not from the common generator: whoever seeds that would have several processes draw the same ports.
+    for port in random.SystemRandom().sample(range(LOW, HIGH), 200):
         if can_listen("127.0.0.1", port):
             return port
     raise OSError(f"none of 200 ports between {LOW} and {HIGH} is free")

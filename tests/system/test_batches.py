@@ -5,6 +5,7 @@ PARLEY_BATCH=full python -m pytest tests/system/test_batches.py -n 0 -s      ten
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
@@ -54,7 +55,9 @@ class Script:
         pipe = subprocess.PIPE
         environment = {"PARLEY_URL": self.url, "PATH": "/usr/bin:/bin"}
         options = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "text": True, "env": environment, **options}
-        return subprocess.Popen(command, cwd=self.folder, **options)
+        # A shell that runs tests in the background has them ignore SIGINT, and children inherit that.
+        listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        return subprocess.Popen(command, cwd=self.folder, preexec_fn=listen, **options)  # noqa: PLW1509
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
