@@ -23,6 +23,8 @@ from tests.fault_proxy import Mode
 Heal = Callable[[], None]
 DELAYS_MS = (20, 150)
 LONG_LEASE_SECONDS = 10
+WORTH_KILLING = 3
+"""Jobs a worker should have in hand."""
 NETWORK: tuple[tuple[str, Mode, float, float], ...] = (
     ("postgres", "freeze", 1, 4),
     ("postgres", "half_open", 0.1, 0.5),
@@ -82,7 +84,7 @@ class Nemesis:
         self.seconds = len(self._deck) * sum(self._gap_seconds) / 2
         """About how long it will take to deal them all."""
         self._healing: list[tuple[float, str, Heal]] = []
-        self._next_at = time.monotonic()
+        self._begun_at = self._next_at = time.monotonic()
 
     def act(self) -> bool:
         """Break and heal what is due; whether there is anything left to do. To be called again and again."""
@@ -91,16 +93,20 @@ class Nemesis:
             self._healing.remove(due)
             due[2]()
             self._history.add("info", "fault", name=due[1], healed=True)
-        if self._deck and now >= self._next_at:
+        if self._deck and now >= self._next_at and (card := self._next_card()) is not None:
             self._next_at = now + self._chance.uniform(*self._gap_seconds)
-            self._begin(self._deck.pop(self._next_card()))
+            self._begin(self._deck.pop(card))
         return bool(self._deck or self._healing)
 
-    def _next_card(self) -> int:
-        """The last; but while one worker is frozen, no card that takes the other."""
+    def _next_card(self) -> int | None:
+        """The last that would break something now.
+
+        A worker is taken only while another one is left and while it has work to lose; in the end, whatever it has.
+        """
         is_frozen = any("worker" in name for _, name, _ in self._healing)
-        allowed = [place for place, name in enumerate(self._deck) if not (is_frozen and "worker" in name)]
-        return allowed[-1] if allowed else -1
+        is_idle = self._plant.most_in_hand() < WORTH_KILLING and time.monotonic() < self._begun_at + self.seconds
+        allowed = [place for place, name in enumerate(self._deck) if not ((is_frozen or is_idle) and "worker" in name)]
+        return allowed[-1] if allowed else None
 
     def _begin(self, name: str) -> None:
         fault = self._kinds()[name]()

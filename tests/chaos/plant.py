@@ -128,6 +128,10 @@ class Plant(Stack):
         most = max((busy.get(each.pid, 0) for each in alive), default=0)
         return chance.choice([each for each in alive if busy.get(each.pid, 0) == most] or [None])
 
+    def most_in_hand(self) -> int:
+        """How many jobs the busiest worker has; 0 while the database is away."""
+        return max(self._jobs_in_hand().values(), default=0)
+
     def _jobs_in_hand(self) -> dict[int, int]:
         """By the worker's pid; nothing while the database is away."""
         try:
