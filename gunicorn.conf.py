@@ -7,7 +7,7 @@ import resource
 
 from models import logs, settings
 
-_settings = settings.current_or_exit()
+_settings = settings.current_or_exit("token_key")
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.api_workers

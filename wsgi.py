@@ -6,7 +6,7 @@ from api import waits
 from api.app import create_app
 from models import logs, settings
 
-_settings = settings.current_or_exit()
+_settings = settings.current_or_exit("token_key")
 logs.configure(process="api", level=_settings.log_level)
 waits.bound(_settings)
 stopping = waits.Stopping()

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from flask import Flask
 from flask_smorest import Api
 
-from api import batches, dead_letters, errors, events, headers, health, invariants, jobs, openapi, pages
+from api import access, batches, dead_letters, errors, events, headers, health, invariants, jobs, openapi, pages
+from api.callers import Callers
 from api.queue import Queue
 from api.reader import Reader
 from api.waiters import Waiters
@@ -33,9 +34,11 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
     app = Flask("parley", static_folder=STATIC, static_url_path="/static")
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SETTINGS=settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    callers = Callers(settings)
     app.extensions["parley"] = {
         "waker": Waker(settings),
         "queue": Queue(settings),
+        "callers": callers,
         "reader": Reader(),
         "waiters": Waiters(settings, stopping=stopping),
         "stopping": stopping,
@@ -43,8 +46,10 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
     }
     headers.add_to(app)
     errors.add_to(app)
+    enforce_access = access.add_to(app, callers)
     api: Api = openapi.ProblemApi(app)
     for noun in (jobs, events, batches, dead_letters, invariants, health):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
+    enforce_access()
     return app

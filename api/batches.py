@@ -7,14 +7,14 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from api import results, uploads
+from api import access, results, uploads
 from api.batch_schemas import PROMPT, BatchCreatedSchema, BatchSchema, NewBatchSchema, ResultSchema, WhichResultsSchema
+from api.callers import caller
 from api.jobs import (
     HEADER,
     KEY_PARAMETER,
     LONGEST_POLL_SECONDS,
     POLL_SECONDS,
-    caller,
     idempotency_key,
     json_response,
     known_form,
@@ -24,6 +24,7 @@ from api.jobs import (
 from api.openapi import Noun, problems
 from api.queue import Queue
 from models import base, batches, idempotency, logs
+from models.api_keys import Scope
 from models.base import Autocommit, Session, bare
 from models.batches import Prompt
 from models.errors import BatchNotFound
@@ -59,6 +60,7 @@ def _allow_more(endpoint: str | None, _: dict[str, Any] | None) -> None:
     200, schema=BatchCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": HEADER}
 )
 @problems(bp, 400, 408, 413, 415, 422, 429, 503)
+@access.anybody(Scope.JOBS_WRITE)
 def create_batch() -> Response:
     """Accept up to 10,000 prompts, all of them or none."""
     key = idempotency_key()
@@ -79,11 +81,11 @@ def create_batch() -> Response:
 def _make(said: dict[str, Any]) -> Prompt:
     settings: Settings = current_app.config["SETTINGS"]
     limits = {**limits_of(said["type"]), "deadline_seconds": settings.batch_deadline_seconds}
-    return Prompt(owner=caller(), **{**limits, **said})
+    return Prompt(owner=caller().owner, **{**limits, **said})
 
 
 def _stored(prompts: uploads.Prompts, *, key: str | None) -> tuple[str, bool]:
-    owner, request_hash = caller(), prompts.request_hash
+    owner, request_hash = caller().owner, prompts.request_hash
     if key is not None:
         # Before the backlog is asked: what was accepted once is not refused now.
         with bare() as lone:
@@ -106,6 +108,7 @@ def _queue() -> Queue:
 @bp.route("/<string:batch_id>")
 @bp.response(200, BatchSchema, headers={"Retry-After": {**HEADER, "description": "Seconds; absent once finished."}})
 @problems(bp, 404, 503)
+@access.anybody(Scope.JOBS_READ)
 def show_batch(batch_id: str) -> Response:
     """A batch as it stands."""
     return _shown(_known(batch_id))
@@ -115,6 +118,7 @@ def show_batch(batch_id: str) -> Response:
 @bp.arguments(WhichResultsSchema, location="query")
 @bp.response(200, ResultSchema, content_type=uploads.NDJSON, description="Lines like this")
 @problems(bp, 404, 422, 503)
+@access.anybody(Scope.JOBS_READ)
 def show_results(which: dict[str, Any], batch_id: str) -> Response:
     """What has been answered, one line for each prompt. May end at any time: go on behind the last `cursor`."""
     known = _known(batch_id)
@@ -130,6 +134,7 @@ def show_results(which: dict[str, Any], batch_id: str) -> Response:
 @bp.route("/<string:batch_id>", methods=["DELETE"])
 @bp.response(200, BatchSchema)
 @problems(bp, 404, 503)
+@access.anybody(Scope.JOBS_WRITE)
 def cancel_batch(batch_id: str) -> Response:
     """Cancel what is not finished. What is, stays."""
     known = _known(batch_id)
@@ -141,6 +146,7 @@ def cancel_batch(batch_id: str) -> Response:
 @bp.route("/<string:batch_id>/cancel", methods=["POST"])
 @bp.response(200, BatchSchema)
 @problems(bp, 404, 503)
+@access.anybody(Scope.JOBS_WRITE)
 def cancel_batch_by_post(batch_id: str) -> Response:
     """The same as DELETE, for clients that cannot send it."""
     response: Response = cancel_batch(batch_id)
@@ -150,6 +156,7 @@ def cancel_batch_by_post(batch_id: str) -> Response:
 @bp.route("/<string:batch_id>/retry-failed", methods=["POST"])
 @bp.response(200, BatchSchema)
 @problems(bp, 404, 409, 429, 503)
+@access.anybody(Scope.JOBS_WRITE)
 def retry_failed(batch_id: str) -> Response:
     """Try what failed again from the start: failures at 0, a new deadline."""
     known = _known(batch_id)

@@ -11,6 +11,7 @@ from flask import Response, current_app
 from sqlalchemy import Row
 from werkzeug.exceptions import UnprocessableEntity
 
+from api import access
 from api.dead_letter_schemas import (
     DeadLetterDetailSchema,
     DeadLetterPageSchema,
@@ -22,7 +23,6 @@ from api.dead_letter_schemas import (
 )
 from api.jobs import as_wire, json_response, known_form, usage, wire_time
 from api.openapi import Noun, problems
-from api.operator import require_operator
 from api.schemas import JobSchema
 from models import dead_letters, jobs, logs
 from models.base import Autocommit, Session
@@ -32,7 +32,6 @@ from models.errors import DeadLetterNotFound
 bp = Noun(
     "dead-letters", __name__, url_prefix="/api/dead-letters", description="Jobs that were given up; for the operator."
 )
-bp.before_request(require_operator)
 log = logs.logger()
 
 
@@ -41,6 +40,7 @@ log = logs.logger()
 @bp.arguments(DeadLetterQuerySchema, location="query")
 @bp.response(200, DeadLetterPageSchema)
 @problems(bp, 401, 403, 503)
+@access.operator
 def list_dead_letters(page: dict[str, Any]) -> Response:
     """Dead letters, the latest first."""
     limit, before = page.pop("limit"), _position(page.pop("cursor"))
@@ -54,6 +54,7 @@ def list_dead_letters(page: dict[str, Any]) -> Response:
 @bp.doc(security=[{"operator": []}])
 @bp.response(200, DeadLetterDetailSchema)
 @problems(bp, 401, 403, 404, 410, 503)
+@access.operator
 def show_dead_letter(job_id: str) -> Response:
     """One dead letter, with the message that could not be answered and what was tried."""
     known = _letter_id(job_id)
@@ -73,6 +74,7 @@ def show_dead_letter(job_id: str) -> Response:
 @bp.doc(security=[{"operator": []}])
 @bp.response(200, JobSchema)
 @problems(bp, 401, 403, 404, 410, 503)
+@access.operator
 def redrive(job_id: str) -> Response:
     """Try it again from the start: failures at 0, a new deadline. Its attempts stay on record."""
     known = _letter_id(job_id)
@@ -89,6 +91,7 @@ def redrive(job_id: str) -> Response:
 @bp.arguments(RedriveSchema())
 @bp.response(200, RedrivenSchema)
 @problems(bp, 400, 401, 403, 408, 413, 415, 503)
+@access.operator
 def redrive_many(order: dict[str, Any]) -> Response:
     """Try many again, the oldest first; they come due one after the other."""
     most, per_second = order.pop("most"), order.pop("per_second")
@@ -115,6 +118,7 @@ def redrive_many(order: dict[str, Any]) -> Response:
 @bp.doc(security=[{"operator": []}])
 @bp.response(200, JobSchema)
 @problems(bp, 401, 403, 404, 410, 503)
+@access.operator
 def discard(job_id: str) -> Response:
     """Show it no more. Its job stays as it is; a redrive brings it back."""
     known = _letter_id(job_id)
@@ -130,6 +134,7 @@ def discard(job_id: str) -> Response:
 @bp.arguments(DiscardSchema())
 @bp.response(200, DiscardedSchema)
 @problems(bp, 400, 401, 403, 408, 413, 415, 503)
+@access.operator
 def discard_many(order: dict[str, Any]) -> Response:
     """Show many no more, the oldest first."""
     most, done = order.pop("most"), 0

@@ -69,13 +69,14 @@ _CHUNK = 64 * 1024
 log = logs.logger()
 
 
-def problem(
+def problem(  # noqa: PLR0913
     status: int,
     *,
     code: str | None = None,
     detail: str | None = None,
     errors: list[dict[str, Any]] | None = None,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
     """A problem+json response. ``errors`` point at fields: ``[{pointer, code, message}]``, with ``line`` for NDJSON."""
     code = code or CODE_OF.get(status, "error")
@@ -85,6 +86,7 @@ def problem(
     body |= {"code": code, "requestId": g.get("request_id", "")}
     if errors:
         body["errors"] = errors
+    body |= more or {}
     response = current_app.response_class(json.dumps(body), status=status, mimetype="application/problem+json")
     response.headers.update(dict(headers or {}))
     return response
@@ -126,9 +128,8 @@ def from_http_exception(error: HTTPException) -> Response:
         for name, value in error.get_headers(request.environ)
         if name.lower() not in ("content-type", "content-length")
     }
-    return problem(
-        status, code=data.get("code"), detail=data.get("detail") or _detail(error, status), errors=errors, headers=kept
-    )
+    detail = data.get("detail") or _detail(error, status)
+    return problem(status, code=data.get("code"), detail=detail, errors=errors, headers=kept, more=data.get("more"))
 
 
 def _detail(error: HTTPException, status: int) -> str | None:

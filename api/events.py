@@ -21,12 +21,14 @@ from flask import Response, current_app, json, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest
 
+from api import access
 from api.jobs import JOB_ID, as_wire, known_form
 from api.long_polls import hang_up
 from api.openapi import Noun, problems
 from api.reader import Reader
 from api.waiters import Waiter, Waiters
 from models import jobs, logs
+from models.api_keys import Scope
 from models.base import bare, is_outage
 from models.states import FINISHED, JobStatus
 from models.versions import version_of
@@ -106,6 +108,7 @@ class Cursor:
 @bp.response(200, {"type": "string"}, content_type="text/event-stream", description="Until the job has finished.")
 @bp.alt_response(204, description="The final status was that very event: there is nothing to come.")
 @problems(bp, 400, 404, 410, 503)
+@access.anybody(Scope.JOBS_READ)
 def watch_job(job_id: str) -> Response:
     """Server-sent events: `status` (the job), `text` (more of the reply), `reset` (the reply begins anew)."""
     known = known_form(job_id)

@@ -16,6 +16,7 @@ import redis
 from flask import Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from api import access
 from api.jobs import json_response, wire_time
 from api.openapi import Noun
 from api.schemas import HealthSchema, LiveSchema, ReadySchema
@@ -31,6 +32,7 @@ REDIS_SECONDS = 0.3
 
 @bp.route("")
 @bp.response(200, HealthSchema)
+@access.public
 def health() -> Response:
     """This process answers."""
     settings: Settings = current_app.config["SETTINGS"]
@@ -43,6 +45,7 @@ def health() -> Response:
 
 @bp.route("/live")
 @bp.response(200, LiveSchema)
+@access.public
 def live() -> Response:
     """This process answers; restart it if it does not."""
     return json_response({"status": "alive"})
@@ -51,6 +54,7 @@ def live() -> Response:
 @bp.route("/ready")
 @bp.response(200, ReadySchema)
 @bp.alt_response(503, schema=ReadySchema, description="Send no requests here.")
+@access.public
 def ready() -> Response:
     """Whether requests should be sent here.
 

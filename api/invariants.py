@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response
 
+from api import access
 from api.jobs import json_response
 from api.openapi import Noun, problems
-from api.operator import require_operator
 from api.schemas import InvariantsSchema
 from models import base, invariants
 from models.base import Session
@@ -17,13 +17,13 @@ bp = Noun(
     url_prefix="/api/invariants",
     description="Whether what is stored is as it must be; for the operator.",
 )
-bp.before_request(require_operator)
 
 
 @bp.route("")
 @bp.doc(security=[{"operator": []}])
 @bp.response(200, InvariantsSchema)
 @problems(bp, 401, 403, 503)
+@access.operator
 def check_invariants() -> Response:
     """Ask the database for jobs that break an invariant. Reads whole tables, for at most twenty seconds."""
     with Session.begin() as session:

@@ -10,11 +10,13 @@ from typing import Any
 from flask import Response, current_app, json, request
 from werkzeug.exceptions import BadRequest
 
-from api import long_polls, preferences
+from api import access, long_polls, preferences
+from api.callers import caller
 from api.openapi import Noun, problems
 from api.queue import NOWHERE, Queue
 from api.schemas import JobCreatedSchema, JobSchema, NewJobSchema
 from models import jobs, logs, versions
+from models.api_keys import Scope
 from models.base import Session, bare
 from models.errors import BatchNotFound, DeadLetterNotFound, JobNotFound
 from models.jobs import JobType
@@ -62,9 +64,10 @@ _POLLED = {"ETag": HEADER, "Retry-After": {**HEADER, "description": "Seconds; ab
     200, schema=JobCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": HEADER}
 )
 @problems(bp, 400, 413, 415, 429, 503)
+@access.anybody(Scope.JOBS_WRITE)
 def create_job(new_job: dict[str, Any]) -> Response:
     """Accept a job. Poll its `Location` until `status` is final."""
-    key, job = idempotency_key(), jobs.NewJob(owner=caller(), **{**limits_of(new_job["type"]), **new_job})
+    key, job = idempotency_key(), jobs.NewJob(owner=caller().owner, **{**limits_of(new_job["type"]), **new_job})
     _queue().admit(job.owner)
     with bare() as session:
         if key is None:
@@ -75,11 +78,6 @@ def create_job(new_job: dict[str, Any]) -> Response:
         current_app.extensions["parley"]["waker"].wake()
         log.info("job_created", job_id=job_id, type=new_job["type"].value, message_length=len(new_job["message"]))
     return _created(job_id, is_new=is_new)
-
-
-def caller() -> str:
-    """Whose job it is: the scope of idempotency keys and of fairness. Until accounts exist, an address."""
-    return f"address:{request.remote_addr or 'local'}"
 
 
 def idempotency_key() -> str | None:
@@ -124,6 +122,7 @@ def _created(job_id: str, *, is_new: bool) -> Response:
 @bp.response(200, JobSchema, headers={**_POLLED, "Preference-Applied": HEADER})
 @bp.alt_response(304, description="Nothing has changed since that `ETag`.", headers=_POLLED)
 @problems(bp, 404, 410, 503)
+@access.anybody(Scope.JOBS_READ)
 def show_job(job_id: str) -> Response:
     """A job as it stands, or, with `Prefer: wait`, as soon as there is something to say about it."""
     known, seconds = known_form(job_id), preferences.wait_seconds(request.headers.get("Prefer"))
@@ -154,6 +153,7 @@ def _polled(response: Response, job: Mapping[Any, Any]) -> Response:
 @bp.route("/<string:job_id>", methods=["DELETE"])
 @bp.response(200, JobSchema)
 @problems(bp, 404, 409, 410, 503)
+@access.anybody(Scope.JOBS_WRITE)
 def cancel_job(job_id: str) -> Response:
     """Stop a job for good. One that waits never runs; a running one has its call to the model broken off."""
     known = known_form(job_id)
@@ -168,6 +168,7 @@ def cancel_job(job_id: str) -> Response:
 @bp.route("/<string:job_id>/cancel", methods=["POST"])
 @bp.response(200, JobSchema)
 @problems(bp, 404, 409, 410, 503)
+@access.anybody(Scope.JOBS_WRITE)
 def cancel_job_by_post(job_id: str) -> Response:
     """The same as DELETE, for clients that cannot send it."""
     response: Response = cancel_job(job_id)

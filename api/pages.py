@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app
 
+from api import access
+
 bp = Blueprint("pages", __name__)
 
 
 @bp.get("/")
+@access.public
 def index() -> Response:
     """The page that sends messages and shows the way of each."""
     return current_app.send_static_file("index.html")
 
 
 @bp.get("/api/docs")
+@access.public
 def docs() -> Response:
     """Swagger UI, from vendored files: it works offline and under our Content-Security-Policy."""
     return current_app.send_static_file("docs/index.html")
 
 
 @bp.get("/favicon.ico")
+@access.public
 def favicon() -> Response:
     """Browsers ask here when no page has told them better."""
     return current_app.send_static_file("favicon.svg")

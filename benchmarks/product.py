@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import secrets
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,8 @@ class Product:
             "WORKER_SLOTS": str(self._slots),
             "STOP_GRACE_SECONDS": "2",
             "PORT": str(self.port),
+            "TOKEN_KEY": secrets.token_urlsafe(32),
+            "ALLOW_GUESTS": "true",
             "PATH": PATH,
         }
         python = pathlib.Path(sys.executable)

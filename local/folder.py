@@ -49,6 +49,10 @@ class Folder:
         """The operator's token, made at the first call."""
         return keys.kept(self.path / "admin-token")
 
+    def token_key(self) -> str:
+        """What access tokens are signed with, made at the first call."""
+        return keys.kept(self.path / "keys" / "token-key")
+
     def publish(self, services: Mapping[str, str]) -> None:
         """Tell tools about the running instance."""
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in services.items()]

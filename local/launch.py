@@ -109,6 +109,10 @@ def prepare(root: pathlib.Path, environ: Mapping[str, str]) -> Plan:
     install.install(root)
     environment |= {"PARLEY_DATA": str(folder.path), "PYTHONUNBUFFERED": "1"}
     environment["ADMIN_TOKEN"] = settings.admin_token or folder.admin_token()
+    environment["TOKEN_KEY"] = settings.token_key or folder.token_key()
+    # On this machine alone, whoever reaches the port may try it out.
+    for name, value in (("ALLOW_GUESTS", "true"), ("REGISTRATION", "open")):
+        environment[name] = environment.get(name, "").strip() or value
     return Plan(root=root, folder=folder, lock=lock, settings=settings, environment=environment)
 
 

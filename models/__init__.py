@@ -5,14 +5,19 @@ from __future__ import annotations
 import importlib
 
 TABLES = (
+    "models.api_keys",
     "models.attempts",
+    "models.audit",
     "models.batches",
     "models.breakers",
     "models.heartbeats",
     "models.idempotency",
+    "models.invitations",
     "models.jobs",
     "models.retention",
+    "models.sessions",
     "models.snapshots",
+    "models.users",
 )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Text, Uuid, text
+from sqlalchemy import CheckConstraint, Index, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock, dead_letters, idempotency, jobs
@@ -39,7 +39,10 @@ class Batch(Base):
     """What was handed in together. How far it is, its jobs say."""
 
     __tablename__ = "batches"
-    __table_args__ = (CheckConstraint(f"total BETWEEN 1 AND {MOST_PROMPTS}", name="total_in_range"),)
+    __table_args__ = (
+        CheckConstraint(f"total BETWEEN 1 AND {MOST_PROMPTS}", name="total_in_range"),
+        Index("ix_batches_owner", "owner", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     owner: Mapped[str] = mapped_column(Text)

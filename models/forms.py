@@ -9,6 +9,8 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 SHORTEST_TOKEN = 24
+SHORTEST_KEY_BYTES = 32
+"""RFC 7518, 3.2: no shorter than the hash."""
 LONGEST_MODEL = 200
 
 
@@ -88,6 +90,27 @@ def token(raw: str) -> str:
     if not (raw.isascii() and raw.isprintable() and " " not in raw):
         raise ValueError("holds a character that no HTTP header can carry")
     return raw
+
+
+def signing_key(raw: str) -> str:
+    """A secret to sign with."""
+    if len(raw.encode()) < SHORTEST_KEY_BYTES:
+        raise ValueError(f"is shorter than {SHORTEST_KEY_BYTES} bytes")
+    if len(set(raw)) < SHORTEST_KEY_BYTES // 4:
+        raise ValueError("is not random")
+    return raw
+
+
+def yes_or_no(raw: str) -> bool:
+    """
+    >>> yes_or_no("true"), yes_or_no("0")
+    (True, False)
+    """
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    try:
+        return known[raw.lower()]
+    except KeyError:
+        raise ValueError("is neither true nor false") from None
 
 
 def models(raw: str) -> str:

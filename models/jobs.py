@@ -95,6 +95,7 @@ class Job(Base):
         Index("ix_jobs_dead_code", "error_code", "finished_at", "id", postgresql_where=text(DEAD)),
         Index("ix_jobs_dead_model", "model", "finished_at", "id", postgresql_where=text(DEAD)),
         Index("ix_jobs_discarded", "finished_at", "id", postgresql_where=text("discarded_at IS NOT NULL")),
+        Index("ix_jobs_owner", "owner", "created_at", "id"),
         {"postgresql_with": {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}},
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import Index, Uuid, text
+from sqlalchemy import Index, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock
@@ -31,6 +31,8 @@ class Tombstone(Base):
     __table_args__ = (Index("ix_tombstones_removed_at", "removed_at"),)
 
     job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(Text)
+    """Whose it was; null: removed by an older version, which did not write it down."""
     removed_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
 
 
@@ -38,11 +40,11 @@ class Tombstone(Base):
 # several dispatchers may sweep, and an operator may just be redriving one of these.
 _SWEEP = text("""
     WITH old AS (
-        SELECT id FROM jobs WHERE finished_at < statement_timestamp() - make_interval(secs => :seconds)
+        SELECT id, owner FROM jobs WHERE finished_at < statement_timestamp() - make_interval(secs => :seconds)
         AND NOT EXISTS (SELECT FROM idempotency_keys WHERE job_id = jobs.id AND expires_at > clock_timestamp())
         ORDER BY finished_at LIMIT :most FOR UPDATE SKIP LOCKED
     ), buried AS (
-        INSERT INTO tombstones (job_id) SELECT id FROM old ON CONFLICT DO NOTHING
+        INSERT INTO tombstones (job_id, owner) SELECT id, owner FROM old ON CONFLICT DO NOTHING
     )
     DELETE FROM jobs USING old WHERE jobs.id = old.id
 """)

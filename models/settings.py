@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from models.knobs.accounts import AccountKnobs
 from models.knobs.jobs import JobKnobs
 from models.knobs.llm import ModelKnobs
 from models.knobs.servers import ServerKnobs
@@ -31,7 +32,7 @@ class SettingRefused(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(JobKnobs, ModelKnobs, ServerKnobs):
+class Settings(JobKnobs, ModelKnobs, AccountKnobs, ServerKnobs):
     """All settings, validated. Durations are seconds. (A dataclass lists its last base's fields first.)"""
 
     @property
@@ -102,8 +103,10 @@ def _check_combinations(settings: Settings) -> None:
     _check_chain(settings)
     if settings.retry_base_seconds > settings.retry_max_seconds:
         raise SettingRefused("RETRY_BASE_SECONDS: is above RETRY_MAX_SECONDS; for example RETRY_BASE_SECONDS=2")
+    if settings.previous_token_key and settings.previous_token_key == settings.token_key:
+        raise SettingRefused("PREVIOUS_TOKEN_KEY: is TOKEN_KEY itself; leave it empty")
     if settings.environment == "production":
-        _check_servers(settings)
+        _check_named(settings, "database_url", "redis_url")
 
 
 def _check_chain(settings: Settings) -> None:
@@ -117,12 +120,12 @@ def _check_chain(settings: Settings) -> None:
             raise SettingRefused(f"LLM_FALLBACKS: {why}; for example LLM_FALLBACKS=gpt-4o-mini,offline")
 
 
-def _check_servers(settings: Settings) -> None:
-    for name in ("database_url", "redis_url"):
+def _check_named(settings: Settings, *names: str) -> None:
+    for name in names:
         if not getattr(settings, name):
             knob = Settings.__dataclass_fields__[name].metadata
             raise SettingRefused(
-                f"{knob['env']}: is empty (only `make run` starts servers of its own); "
+                f"{knob['env']}: is empty (only `make run` provides for itself); "
                 f"for example {knob['env']}={knob['example']}"
             )
 
@@ -135,13 +138,19 @@ def current() -> Settings:
         SettingRefused: see `from_environment`; or a server is not named.
     """
     settings = from_environment(os.environ)
-    _check_servers(settings)
+    _check_named(settings, "database_url", "redis_url")
     return settings
 
 
-def current_or_exit() -> Settings:
-    """`current`, for the door of a process: a refused setting ends it with the sentence and no trace."""
+def current_or_exit(*needed: str) -> Settings:
+    """`current`, for the door of a process: a refused setting ends it with the sentence and no trace.
+
+    Args:
+        needed: what else this process cannot do without.
+    """
     try:
-        return current()
+        settings = current()
+        _check_named(settings, *needed)
+        return settings
     except SettingRefused as refused:
         sys.exit(str(refused))

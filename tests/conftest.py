@@ -32,7 +32,12 @@ __all__ = ["ROOT", "Servers", "browser"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEMPLATE = "parley_template"
 _DATABASE, _REDIS = "PARLEY_TEST_DATABASE_URL", "PARLEY_TEST_REDIS_URL"
-TABLES = "jobs, attempts, batches, breakers, idempotency_keys, heartbeats, snapshots, tombstones"
+TABLES = (
+    "jobs, attempts, batches, breakers, idempotency_keys, heartbeats, snapshots, tombstones, "
+    "users, sessions, refresh_tokens, api_keys, invitations, audit_log"
+)
+
+CALLERS = {"ENVIRONMENT": "test", "TOKEN_KEY": "a-key-of-the-tests-of-43-characters-12345678", "ALLOW_GUESTS": "true"}
 
 # No test asserts a time, hypothesis's own limit for an example included.
 hypothesis.settings.register_profile("parley", deadline=None)
@@ -97,7 +102,7 @@ class Servers:
         self.environment = {
             "DATABASE_URL": _url_of(self.database),
             "REDIS_URL": redis_url_of(worker, purpose=purpose),
-            "ENVIRONMENT": "test",
+            **CALLERS,
         }
 
     def erase(self) -> None:

@@ -82,11 +82,3 @@ class ServerKnobs:
     )
 
     api_workers: int = knob("API_WORKERS", forms.whole(1, 64), default=2, example="4", meaning="Processes of the API.")
-    admin_token: str = knob(
-        "ADMIN_TOKEN",
-        forms.token,
-        default="",
-        example="a 43-character random string",
-        meaning="Bearer token of the operator (dead letters). Empty: nobody is. `make run` makes one.",
-        secret=True,
-    )

@@ -50,7 +50,7 @@ def test_what_was_not_finished_in_time_is_not_ok(
     assert (body["ok"], {each["count"] for each in body["checked"]}) == (False, {None})
 
 
-@pytest.mark.parametrize(("header", "status"), [(None, 401), ("Bearer wrong", 403)])
+@pytest.mark.parametrize(("header", "status"), [(None, 401), ("Bearer wrong", 401)])
 def test_only_the_operator_may_ask(client: FlaskClient, header: str | None, status: int) -> None:
     """It costs the database seconds."""
     headers = {} if header is None else {"Authorization": header}

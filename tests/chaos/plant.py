@@ -24,7 +24,7 @@ import local.postgres
 import local.valkey
 from local import programs
 from tests.chaos.history import History
-from tests.conftest import ROOT, Servers
+from tests.conftest import CALLERS, ROOT, Servers
 from tests.fake_llm import FakeLLM
 from tests.fault_proxy import FaultProxy
 from tests.system.stack import Stack, eventually
@@ -45,7 +45,7 @@ class OwnServers(Servers):
     """The addresses of servers that belong to one run, reached directly."""
 
     def __init__(self, *, database_url: str, redis_url: str) -> None:
-        self.environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "ENVIRONMENT": "test"}
+        self.environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **CALLERS}
 
 
 class Plant(Stack):

@@ -1,0 +1,66 @@
+"""Owners: whose a job or a batch is, in one word.
+
+    user:<id>          somebody with an account
+    guest:<digest>     whoever holds a guest cookie
+    address:<network>  whoever calls from there with neither; an IPv4 address, or an IPv6 /64
+    operator           whoever holds ADMIN_TOKEN
+
+A guest's things are open to whoever knows their unguessable id: it is all a guest
+has to come back with. What belongs to a user is that user's alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+
+OPERATOR = "operator"
+ANYONE = "*"
+"""Not an owner: as ``reader``, whoever may read everything."""
+GUESTS = ("guest", "address")
+
+READABLE = "(owner = :reader OR split_part(owner, ':', 1) IN ('guest', 'address') OR :reader = '*')"
+"""For the WHERE of whatever finds something by its id: every such statement carries it."""
+
+
+def of_user(user_id: str) -> str:
+    """
+    >>> of_user("5f0c")
+    'user:5f0c'
+    """
+    return f"user:{user_id}"
+
+
+def of_guest(secret: str) -> str:
+    """Of the holder of a guest cookie. A digest: who can read the database cannot act as the guest.
+
+    >>> of_guest("s3cret")
+    'guest:1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0'
+    """
+    return f"guest:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def of_address(address: str | None) -> str:
+    """Of a caller that says nothing of itself. An IPv6 network, because each machine there has 2**64 addresses.
+
+    >>> of_address("192.0.2.7"), of_address("2001:db8::a:b:c:d"), of_address("::ffff:192.0.2.7"), of_address(None)
+    ('address:192.0.2.7', 'address:2001:db8::/64', 'address:192.0.2.7', 'address:local')
+    """
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "address:local"  # a UNIX socket
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return f"address:{ipaddress.ip_network((parsed.packed[:8] + bytes(8), 64))}"
+        parsed = parsed.ipv4_mapped
+    return f"address:{parsed}"
+
+
+def is_guest(owner: str) -> bool:
+    """Whether nobody stands behind it with an account.
+
+    >>> is_guest("address:192.0.2.7"), is_guest("user:5f0c"), is_guest("operator")
+    (True, False, False)
+    """
+    return owner.partition(":")[0] in GUESTS
