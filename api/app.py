@@ -36,7 +36,7 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
     app.extensions["parley"] = {
         "waker": Waker(settings),
         "queue": Queue(settings),
-        "reader": Reader(),
+        "reader": Reader(patience_seconds=settings.db_answer_seconds),
         "waiters": Waiters(settings, stopping=stopping),
         "stopping": stopping,
         "started": time.monotonic(),
