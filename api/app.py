@@ -39,7 +39,7 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
         "waker": Waker(settings),
         "queue": Queue(settings),
         "callers": callers,
-        "reader": Reader(),
+        "reader": Reader(patience_seconds=settings.db_answer_seconds),
         "waiters": Waiters(settings, stopping=stopping),
         "stopping": stopping,
         "started": time.monotonic(),

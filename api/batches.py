@@ -107,7 +107,7 @@ def _queue() -> Queue:
 
 @bp.route("/<string:batch_id>")
 @bp.response(200, BatchSchema, headers={"Retry-After": {**HEADER, "description": "Seconds; absent once finished."}})
-@problems(bp, 404, 503)
+@problems(bp, 404, 410, 503)
 @access.anybody(Scope.JOBS_READ)
 def show_batch(batch_id: str) -> Response:
     """A batch as it stands."""
@@ -117,7 +117,7 @@ def show_batch(batch_id: str) -> Response:
 @bp.route("/<string:batch_id>/results")
 @bp.arguments(WhichResultsSchema, location="query")
 @bp.response(200, ResultSchema, content_type=uploads.NDJSON, description="Lines like this")
-@problems(bp, 404, 422, 503)
+@problems(bp, 404, 410, 422, 503)
 @access.anybody(Scope.JOBS_READ)
 def show_results(which: dict[str, Any], batch_id: str) -> Response:
     """What has been answered, one line for each prompt. May end at any time: go on behind the last `cursor`."""
@@ -133,7 +133,7 @@ def show_results(which: dict[str, Any], batch_id: str) -> Response:
 
 @bp.route("/<string:batch_id>", methods=["DELETE"])
 @bp.response(200, BatchSchema)
-@problems(bp, 404, 503)
+@problems(bp, 404, 410, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def cancel_batch(batch_id: str) -> Response:
     """Cancel what is not finished. What is, stays."""
@@ -145,7 +145,7 @@ def cancel_batch(batch_id: str) -> Response:
 
 @bp.route("/<string:batch_id>/cancel", methods=["POST"])
 @bp.response(200, BatchSchema)
-@problems(bp, 404, 503)
+@problems(bp, 404, 410, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def cancel_batch_by_post(batch_id: str) -> Response:
     """The same as DELETE, for clients that cannot send it."""
@@ -155,7 +155,7 @@ def cancel_batch_by_post(batch_id: str) -> Response:
 
 @bp.route("/<string:batch_id>/retry-failed", methods=["POST"])
 @bp.response(200, BatchSchema)
-@problems(bp, 404, 409, 429, 503)
+@problems(bp, 404, 409, 410, 429, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def retry_failed(batch_id: str) -> Response:
     """Try what failed again from the start: failures at 0, a new deadline."""

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock, dead_letters, idempotency, jobs
 from models.base import Bare, Base
-from models.errors import BatchCancelled, BatchNotFound
+from models.errors import BatchCancelled, BatchGone, BatchNotFound
 from models.jobs import PRIORITY_SECONDS, NewJob, QueueClass
 from models.states import FINISHED, JobStatus, in_sql
 
@@ -36,7 +36,11 @@ UNFINISHED = frozenset(JobStatus) - FINISHED
 
 
 class Batch(Base):
-    """What was handed in together. How far it is, its jobs say."""
+    """What was handed in together. How far it is, its jobs say.
+
+    It begins with a job at least, so one without any has lost the last to `models.retention`. The row
+    stays as its tombstone.
+    """
 
     __tablename__ = "batches"
     __table_args__ = (
@@ -152,16 +156,19 @@ def shown(session: Session | Bare, batch_id: str) -> Mapping[Any, Any]:
 
     Raises:
         BatchNotFound: there is none.
+        BatchGone: all its jobs have been removed.
     """
     batch = session.execute(_SHOWN, {"id": batch_id}).mappings().one_or_none()
     if batch is None:
         raise BatchNotFound
+    if batch["counts"] is None:
+        raise BatchGone
     return batch
 
 
 _CANCEL = text("""
     UPDATE batches SET cancelled_at = COALESCE(cancelled_at, clock_timestamp()) WHERE id = CAST(:id AS uuid)
-    RETURNING id
+    AND EXISTS (SELECT FROM jobs WHERE batch_id = batches.id) RETURNING id
 """)
 _UNFINISHED = text(f"""
     SELECT id::text AS id, batch_position AS position FROM jobs
@@ -181,10 +188,10 @@ def cancel_some(session: Session, batch_id: str, *, after: int) -> int | None:
     In pieces, because each keeps its jobs locked until it is committed, and workers wait for them.
 
     Raises:
-        BatchNotFound: there is none.
+        BatchNotFound, BatchGone: there is none.
     """
     if session.execute(_CANCEL, {"id": batch_id}).one_or_none() is None:
-        raise BatchNotFound
+        shown(session, batch_id)  # which says why
     return _each(session, _UNFINISHED, batch_id, after, jobs.cancel_all)
 
 
@@ -192,7 +199,7 @@ def retry_some(session: Session, batch_id: str, *, after: int) -> int | None:
     """Redrive some failed jobs behind a position; answers where it stopped, None at the end.
 
     Raises:
-        BatchNotFound: there is none.
+        BatchNotFound, BatchGone: there is none.
         BatchCancelled: its owner wants no more of it.
     """
     if shown(session, batch_id)["cancelled_at"] is not None:

@@ -35,6 +35,15 @@ class BatchNotFound(Refusal):
         super().__init__("There is no batch with this id.")
 
 
+class BatchGone(Refusal):
+    """There was such a batch; the last of its jobs has been removed."""
+
+    code = "batch_gone"
+
+    def __init__(self) -> None:
+        super().__init__("All jobs of this batch finished long ago and have been removed.")
+
+
 class BatchCancelled(Refusal):
     """What its owner has cancelled is not tried again."""
 

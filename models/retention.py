@@ -2,7 +2,7 @@
 
 Finished jobs are removed by age, attempts and idempotency keys with them, and a
 tombstone tells a job that is gone from one that never was. What is unfinished
-has no age. Tombstones go too, a year later.
+has no age. Tombstones go too, a year later. A batch's own row is its tombstone.
 
 A job whose idempotency key still lives is spared, however short the retention:
 without it the same request would make a second job.
@@ -65,11 +65,10 @@ _SWEEP_TOMBSTONES = text("""
 def sweep(session: Session, *, days: float, most: int) -> int:
     """Remove up to ``most`` jobs that finished so many days ago; how many there were.
 
-    Batches that have lost their last job go, too.
+    Batches that lost their last job a year ago go, too.
     """
-    limits = {"seconds": days * DAY_SECONDS, "most": most}
-    removed: int = session.execute(_SWEEP, limits).rowcount  # type: ignore[attr-defined]
-    session.execute(_SWEEP_BATCHES, limits)
+    removed: int = session.execute(_SWEEP, {"seconds": days * DAY_SECONDS, "most": most}).rowcount  # type: ignore[attr-defined]
+    session.execute(_SWEEP_BATCHES, {"seconds": (days + TOMBSTONE_DAYS) * DAY_SECONDS, "most": most})
     return removed
 
 

@@ -529,6 +529,21 @@ def test_an_unknown_batch_is_not_found(client: FlaskClient, batch_id: str, metho
     assert (response.status_code, response.get_json()["code"]) == (404, "batch_not_found")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("GET", "/results"), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry-failed")],
+)
+def test_a_batch_whose_jobs_have_been_removed_is_gone(client: FlaskClient, method: str, path: str) -> None:
+    """It was there, and is not unknown."""
+    batch_id = post(client, "x").get_json()["batchId"]
+    with Session.begin() as session:
+        session.execute(text("DELETE FROM jobs"))
+
+    response = client.open(f"/api/batches/{batch_id}{path}", method=method)
+
+    assert (response.status_code, response.get_json()["code"]) == (410, "batch_gone")
+
+
 def test_ten_thousand_prompts_are_one_batch(app: Flask) -> None:
     """The most there may be."""
     response = send(app.test_client(), b"".join(b'"Question %d"\n' % number for number in range(10_000)))

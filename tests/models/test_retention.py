@@ -8,11 +8,11 @@ import uuid
 import pytest
 from sqlalchemy import func, select, text
 
-from models import dead_letters, jobs, retention
+from models import batches, dead_letters, jobs, retention
 from models.attempts import Attempt
 from models.base import Session
 from models.batches import Batch
-from models.errors import JobGone, JobNotFound, Refusal
+from models.errors import BatchGone, JobGone, JobNotFound, Refusal
 from models.idempotency import IdempotencyKey
 from models.jobs import Job
 from models.retention import Tombstone
@@ -108,18 +108,34 @@ def test_a_job_whose_key_still_lives_stays() -> None:
     assert ids(Job.id) == ids(IdempotencyKey.job_id) == {kept}
 
 
-def test_a_batch_goes_with_the_last_of_its_jobs() -> None:
-    """Not before, not while its key lives, and not while it is young."""
-    whole, half, keyed, young = a_batch(), a_batch(), a_batch(), a_batch(age=dt.timedelta(days=1))
-    for batch_id in (whole, half, keyed, young):
+def test_a_batch_is_gone_with_the_last_of_its_jobs() -> None:
+    """Whoever asks for it is told so, whatever he wants; while it has a job left it is there."""
+    whole, half = a_batch(), a_batch()
+    for batch_id in (whole, half):
         an_old_job(batch_id=batch_id, batch_position=0)
     a_job(batch_id=half, batch_position=1)
-    a_key(batch_id=keyed, expires_in=dt.timedelta(hours=1))
 
     removed = sweep()
 
-    assert removed == 4
-    assert ids(Batch.id) == {half, keyed, young}
+    assert removed == 2
+    for verb in (batches.shown, batches.cancel_some, batches.retry_some):
+        where = {} if verb is batches.shown else {"after": -1}
+        with Session() as session, pytest.raises(BatchGone):
+            verb(session, whole, **where)
+        with Session() as session:
+            verb(session, half, **where)
+
+
+def test_what_is_left_of_a_batch_stands_for_a_year() -> None:
+    """And goes then, but not while it has jobs or its key lives."""
+    year = LONG_AGO + dt.timedelta(days=365)
+    _, busy, keyed, young = a_batch(age=year), a_batch(age=year), a_batch(age=year), a_batch()
+    a_job(batch_id=busy, batch_position=1)
+    a_key(batch_id=keyed, expires_in=dt.timedelta(hours=1))
+
+    sweep()
+
+    assert ids(Batch.id) == {busy, keyed, young}
 
 
 def test_two_sweeps_at_once_share_the_work() -> None:
