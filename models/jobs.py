@@ -197,10 +197,10 @@ _INSERT = """
     FROM (SELECT t, GREATEST(t, CAST(:run_at AS timestamptz)) AS from_t
           FROM (SELECT clock_timestamp() AS t) AS clock) AS clock
 """
-_CREATE = text(_INSERT)
+_CREATE = text(_INSERT).execution_options(prepared=True)
 _CREATE_ONCE = text(
     f"WITH claimed AS ({idempotency.CLAIM_FOR_JOB}) {_INSERT} WHERE EXISTS (SELECT FROM claimed) RETURNING id"
-)
+).execution_options(prepared=True)
 
 
 def create(session: Session | Bare, new_job: NewJob) -> str:
@@ -249,7 +249,7 @@ SHOW = f"""
            ) END AS newest_attempts
     FROM jobs
 """  # noqa: S608
-_SHOWN = text(f"{SHOW} WHERE id = CAST(:id AS uuid)")
+_SHOWN = text(f"{SHOW} WHERE id = CAST(:id AS uuid)").execution_options(prepared=True)
 
 
 def shown(session: Session | Bare, job_id: str) -> Mapping[Any, Any]:
