@@ -9,7 +9,22 @@ from collections.abc import Callable
 from flask import Flask
 from flask_smorest import Api
 
-from api import access, batches, dead_letters, errors, events, headers, health, invariants, jobs, openapi, pages
+from api import (
+    access,
+    audit,
+    batches,
+    cors,
+    dead_letters,
+    errors,
+    events,
+    headers,
+    health,
+    invariants,
+    jobs,
+    openapi,
+    pages,
+    trail,
+)
 from api.callers import Callers
 from api.queue import Queue
 from api.reader import Reader
@@ -44,11 +59,13 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
         "stopping": stopping,
         "started": time.monotonic(),
     }
-    headers.add_to(app)
+    trail.add_to(app)
+    headers.add_to(app, settings)
+    cors.add_to(app, list(filter(None, settings.cors_origins.split(","))))
     errors.add_to(app)
     enforce_access = access.add_to(app, callers)
     api: Api = openapi.ProblemApi(app)
-    for noun in (jobs, events, batches, dead_letters, invariants, health):
+    for noun in (jobs, events, batches, dead_letters, audit, invariants, health):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     enforce_access()
