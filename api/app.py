@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from flask import Flask
 from flask_smorest import Api
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
     access,
@@ -17,15 +18,18 @@ from api import (
     dead_letters,
     errors,
     events,
+    guests,
     headers,
     health,
     invariants,
     jobs,
     openapi,
+    own_jobs,
     pages,
     trail,
 )
 from api.callers import Callers
+from api.oversight import Lately
 from api.queue import Queue
 from api.reader import Reader
 from api.waiters import Waiters
@@ -49,11 +53,13 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
     app = Flask("parley", static_folder=STATIC, static_url_path="/static")
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SETTINGS=settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    _believe_proxies(app, settings.trusted_proxies)
     callers = Callers(settings)
     app.extensions["parley"] = {
         "waker": Waker(settings),
         "queue": Queue(settings),
         "callers": callers,
+        "lately": Lately(),
         "reader": Reader(patience_seconds=settings.db_answer_seconds),
         "waiters": Waiters(settings, stopping=stopping),
         "stopping": stopping,
@@ -65,8 +71,16 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
     errors.add_to(app)
     enforce_access = access.add_to(app, callers)
     api: Api = openapi.ProblemApi(app)
-    for noun in (jobs, events, batches, dead_letters, audit, invariants, health):
+    for noun in (jobs, own_jobs, events, batches, dead_letters, audit, invariants, guests, health):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     enforce_access()
     return app
+
+
+def _believe_proxies(app: Flask, number: int) -> None:
+    """Take from so many proxies who calls, and whether by https. What the caller itself wrote there is not reached."""
+    if number:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=number, x_proto=number, x_host=0, x_port=0, x_prefix=0
+        )

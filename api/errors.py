@@ -16,6 +16,7 @@ from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from api import oversight
 from models import logs
 from models.base import is_outage
 from models.errors import (
@@ -155,6 +156,8 @@ def add_to(app: Flask) -> None:
     @app.errorhandler(Refusal)
     def refused(refusal: Refusal) -> Response:
         status = STATUS_OF[type(refusal)]
+        if refusal.anothers is not None:
+            oversight.refused(refusal.code, subject=refusal.anothers)
         headers = {"Retry-After": str(BACKLOG_SECONDS)} if status in (429, 503) else {}
         return problem(status, code=refusal.code, detail=refusal.detail, headers=headers)
 

@@ -25,18 +25,18 @@ PATIENCE_SECONDS = 2.0
 
 
 class _Batch:
-    """The jobs that one query will look up, and what it found."""
+    """The jobs that one query will look up, each with whom it is for, and what it found."""
 
     def __init__(self) -> None:
-        self.ids: set[str] = set()
+        self.wanted: set[tuple[str, str]] = set()
         self.done = False
-        self.found: Mapping[str, Mapping[str, Any]] = {}
+        self.found: Mapping[tuple[str, str], Mapping[str, Any]] = {}
         self.error: Exception | None = None
 
     def run(self) -> None:
         try:
             with bare() as session:
-                self.found = versions.shown_at_once(session, sorted(self.ids))
+                self.found = versions.shown_at_once(session, sorted(self.wanted))
         except Exception as error:  # noqa: BLE001  it belongs to everyone who shares the query
             self.error = error
         self.done = True
@@ -59,14 +59,14 @@ class Reader:
         self._turn = threading.Lock()
         self._waiting: list[_Batch] = []
 
-    def read(self, job_id: str) -> Mapping[str, Any]:
+    def read(self, job_id: str, *, reader: str) -> Mapping[str, Any]:
         """The job as `models.jobs.shown` has it.
 
         Raises:
-            Refusal: there is none.
+            Refusal: there is none that the reader may see.
             SQLAlchemyError: nobody could look, or not in time.
         """
-        batch = self._join(job_id)
+        batch = self._join((job_id, reader))
         if not self._turn.acquire(timeout=self._patience_seconds):
             raise PoolTimeout("the queries of others took too long")
         try:
@@ -76,14 +76,14 @@ class Reader:
             self._turn.release()
         if batch.error is not None:
             raise batch.error
-        return batch.found.get(job_id) or _refused(job_id)
+        return batch.found.get((job_id, reader)) or _refused(job_id, reader=reader)
 
-    def _join(self, job_id: str) -> _Batch:
+    def _join(self, wanted: tuple[str, str]) -> _Batch:
         with self._gathering:
-            if not self._waiting or len(self._waiting[-1].ids) >= MOST_AT_ONCE:
+            if not self._waiting or len(self._waiting[-1].wanted) >= MOST_AT_ONCE:
                 self._waiting.append(_Batch())
             batch = self._waiting[-1]
-            batch.ids.add(job_id)
+            batch.wanted.add(wanted)
         return batch
 
     def _run(self, batch: _Batch) -> None:
@@ -97,7 +97,7 @@ class Reader:
                 other.fail(batch.error)
 
 
-def _refused(job_id: str) -> Mapping[str, Any]:
+def _refused(job_id: str, *, reader: str) -> Mapping[str, Any]:
     """Why it is not there is for that verb to say."""
     with bare() as session:
-        return jobs.shown(session, job_id)
+        return jobs.shown(session, job_id, reader=reader)

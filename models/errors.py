@@ -11,6 +11,8 @@ class Refusal(Exception):
     """Base of everything the domain refuses."""
 
     code = "refused"
+    anothers: str | None = None
+    """What is there, but not for this caller (``job:<id>``). For the audit log alone: the answer does not tell."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -428,11 +428,11 @@ def test_results_of_many_pages_are_one_answer(client: FlaskClient, monkeypatch: 
     whole, asked = results.Place.page, 0
 
     class Paged(results.ByTime):
-        def page(self, session: Any) -> Any:
+        def page(self, session: Any, *, reader: str) -> Any:
             nonlocal asked
             asked += 1
             after = self._after
-            rows = super().page(session)[:paged]
+            rows = super().page(session, reader=reader)[:paged]
             self._after = (rows[-1]["finished_at"], rows[-1]["position"]) if rows else after
             return rows
 

@@ -21,6 +21,7 @@ from models.errors import JobNotFound
 from models.live import changes
 from models.live.changes import Change, Publisher
 from models.live.partial import PartialText
+from models.owners import ANYONE
 from models.settings import Settings
 from models.states import JobStatus
 from models.versions import version_of
@@ -39,7 +40,7 @@ def waiters_of(settings: Settings, **options: int) -> Waiters:
 def see(waiter: Waiter | None, job_id: str) -> Waiter:
     """As a request does: read, then note what was read."""
     assert waiter is not None
-    waiter.seen = version_of(Reader().read(job_id))
+    waiter.seen = version_of(Reader().read(job_id, reader=ANYONE))
     return waiter
 
 
@@ -55,7 +56,7 @@ def until_woken(waiter: Waiter, tell: Callable[[], None]) -> None:
 
 def cancel(job_id: str) -> None:
     with Session.begin() as session:
-        jobs.cancel(session, job_id)
+        jobs.cancel(session, job_id, reader=ANYONE)
 
 
 @pytest.mark.parametrize("redis_url", [None, NOBODY])
@@ -154,7 +155,7 @@ def test_many_readers_share_their_queries(db: Settings) -> None:
 
     def read(job_id: str) -> str | None:
         try:
-            return str(reader.read(job_id)["id"])
+            return str(reader.read(job_id, reader=ANYONE)["id"])
         except JobNotFound:
             return None
 
@@ -186,7 +187,9 @@ def test_who_waits_behind_a_query_that_got_no_answer_does_not_ask_again(
     asked = silent(monkeypatch, reader, others=5)
 
     with ThreadPoolExecutor(6) as threads:
-        errors = [future.exception(BOUND) for future in [threads.submit(reader.read, job_id) for job_id in ids]]
+        errors = [
+            future.exception(BOUND) for future in [threads.submit(reader.read, job_id, reader=ANYONE) for job_id in ids]
+        ]
 
     assert [type(error) for error in errors] == [OperationalError] * 6
     assert len(asked) == 1
@@ -200,10 +203,10 @@ def test_who_gets_no_turn_in_time_is_told_that_the_database_is_away(
     silent(monkeypatch, reader, others=2)
 
     with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(reader.read, one)
+        first = threads.submit(reader.read, one, reader=ANYONE)
         eventually(reader._turn.locked)
-        late = threads.submit(reader.read, other).exception(BOUND)
-        reader._join(one)  # which lets the query end
+        late = threads.submit(reader.read, other, reader=ANYONE).exception(BOUND)
+        reader._join((one, ANYONE))  # which lets the query end
         assert isinstance(late, PoolTimeout)
         assert is_outage(late)
         assert isinstance(first.exception(BOUND), OperationalError)

@@ -35,6 +35,7 @@ from models.attempts import Claimed, Ending, Outcome
 from models.base import Session
 from models.errors import AlreadyFinished, DeadLetterNotFound
 from models.jobs import JobType, NewJob, QueueClass
+from models.owners import ANYONE
 from tests.factories import WORKER, change
 
 IS_LONG = os.environ.get("PARLEY_CHAOS") == "full"
@@ -324,7 +325,7 @@ class Verbs(RuleBasedStateMachine):
         twin = self.twins[job_id]
         try:
             with Session.begin() as session:
-                answer: object = jobs.cancel(session, job_id)
+                answer: object = jobs.cancel(session, job_id, reader=ANYONE)
         except AlreadyFinished:
             answer = AlreadyFinished
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
@@ -15,6 +17,7 @@ from models.batches import Batch
 from models.errors import BatchGone, JobGone, JobNotFound, Refusal
 from models.idempotency import IdempotencyKey
 from models.jobs import Job
+from models.owners import ANYONE
 from models.retention import Tombstone
 from models.states import FINISHED, JobStatus
 from tests.factories import a_job, change, now
@@ -60,7 +63,7 @@ def a_batch(*, age: dt.timedelta = LONG_AGO) -> str:
 
 def absence(job_id: str) -> Refusal:
     with Session() as session:
-        return retention.absence(session, job_id, unknown=JobNotFound())
+        return retention.absence(session, job_id, reader=ANYONE, unknown=JobNotFound())
 
 
 def test_what_finished_long_ago_goes_with_its_attempts_and_leaves_a_tombstone() -> None:
@@ -119,7 +122,7 @@ def test_a_batch_is_gone_with_the_last_of_its_jobs() -> None:
 
     assert removed == 2
     for verb in (batches.shown, batches.cancel_some, batches.retry_some):
-        where = {} if verb is batches.shown else {"after": -1}
+        where: dict[str, Any] = {"reader": "me"} if verb is batches.shown else {"reader": "me", "after": -1}
         with Session() as session, pytest.raises(BatchGone):
             verb(session, whole, **where)
         with Session() as session:
@@ -167,7 +170,13 @@ def test_who_asks_for_a_removed_job_learns_that_it_is_gone() -> None:
     job_id = an_old_job(status=JobStatus.FAILED)
     sweep()
 
-    for verb in (jobs.shown, jobs.cancel, dead_letters.one, dead_letters.redrive, dead_letters.discard):
+    for verb in (
+        partial(jobs.shown, reader=ANYONE),
+        partial(jobs.cancel, reader=ANYONE),
+        dead_letters.one,
+        dead_letters.redrive,
+        dead_letters.discard,
+    ):
         with Session() as session, pytest.raises(JobGone):
             verb(session, job_id)
 
