@@ -274,8 +274,7 @@ def cancel(session: Session, job_id: str, *, reader: str) -> bool:
     """
     if cancel_all(session, [job_id], reader=reader):
         return True
-    status = shown(session, job_id, reader=reader)["status"]
-    if status != JobStatus.CANCELLED:
+    if (status := shown(session, job_id, reader=reader)["status"]) != JobStatus.CANCELLED:
         raise AlreadyFinished(status)
     return False
 
