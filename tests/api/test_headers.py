@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.wrappers import Response
 
 from tests.factories import create
 
@@ -28,7 +28,7 @@ STRICT = "max-age=31536000; includeSubDomains"
 SOME_ID = "46bedf00-6eee-4cd8-a948-ccd3065cdc9a"
 
 
-def carries_all(response: TestResponse) -> bool:
+def carries_all(response: Response) -> bool:
     """Each header of the snapshot, once, and an id."""
     for name, value in SNAPSHOT.items():
         assert response.headers.getlist(name) == [value], name
