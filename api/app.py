@@ -9,7 +9,7 @@ from collections.abc import Callable
 from flask import Flask
 from flask_smorest import Api
 
-from api import access, batches, dead_letters, errors, events, headers, health, invariants, jobs, openapi, pages
+from api import access, batches, dead_letters, errors, events, headers, health, invariants, jobs, openapi, pages, trail
 from api.callers import Callers
 from api.queue import Queue
 from api.reader import Reader
@@ -44,6 +44,7 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
         "stopping": stopping,
         "started": time.monotonic(),
     }
+    trail.add_to(app)
     headers.add_to(app)
     errors.add_to(app)
     enforce_access = access.add_to(app, callers)
