@@ -44,9 +44,9 @@ class Rule:
         if self.least is not None and caller.role is None:
             raise no_token()
         if caller.scopes is not None and self.scope not in caller.scopes:
-            raise forbidden("scope_missing", f"This credential is not good for {self.scope or 'this'}.")
+            raise _forbidden("scope_missing", f"This credential is not good for {self.scope or 'this'}.")
         if _RANK[caller.role] < _RANK[self.least]:
-            raise forbidden("forbidden", "Your account may not do this.")
+            raise _forbidden("forbidden", "Your account may not do this.")
 
 
 def public(view: View) -> View:
@@ -113,8 +113,7 @@ def add_to(app: Flask, callers: Callers) -> Callable[[], None]:
     return lambda: rules.update(rules_of(app))
 
 
-def forbidden(code: str, detail: str) -> Forbidden:
-    """A refusal with a code of its own."""
+def _forbidden(code: str, detail: str) -> Forbidden:
     refusal = Forbidden(detail)
     refusal.data = {"code": code}  # type: ignore[attr-defined]
     return refusal

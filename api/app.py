@@ -11,8 +11,10 @@ from flask_smorest import Api
 
 from api import (
     access,
+    audit,
     auth,
     batches,
+    cors,
     dead_letters,
     errors,
     events,
@@ -68,11 +70,12 @@ def create_app(
         "started": time.monotonic(),
     }
     trail.add_to(app)
-    headers.add_to(app)
+    headers.add_to(app, settings)
+    cors.add_to(app, list(filter(None, settings.cors_origins.split(","))))
     errors.add_to(app)
     enforce_access = access.add_to(app, callers)
     api: Api = openapi.ProblemApi(app)
-    for noun in (auth, me, jobs, events, batches, dead_letters, invariants, health):
+    for noun in (auth, me, jobs, events, batches, dead_letters, audit, invariants, health):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     enforce_access()

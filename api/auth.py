@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from flask import Response, current_app
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import Forbidden, Unauthorized
 
 from api import access, cookies, tokens, trail
 from api.account_schemas import LoginSchema, RegistrationSchema, SessionSchema
@@ -178,7 +178,7 @@ def own_id() -> str:
     """
     user_id = caller().user_id
     if user_id is None:
-        raise access.forbidden("no_account", "The operator of ADMIN_TOKEN has no account.")
+        raise _no_account()
     return user_id
 
 
@@ -232,6 +232,12 @@ def _tokens() -> Tokens:
 def _settings() -> Settings:
     settings: Settings = current_app.config["SETTINGS"]
     return settings
+
+
+def _no_account() -> Forbidden:
+    refusal = Forbidden("The operator of ADMIN_TOKEN has no account.")
+    refusal.data = {"code": "no_account"}  # type: ignore[attr-defined]
+    return refusal
 
 
 def _no_refresh_token() -> Unauthorized:

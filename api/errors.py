@@ -188,7 +188,7 @@ def add_to(app: Flask) -> None:
     def no_database(error: SQLAlchemyError) -> Response:
         if not is_outage(error):
             return crashed(error)
-        log.warning("database_unavailable", request_id=g.get("request_id"), error=type(error).__name__)
+        log.warning("database_unavailable", error=type(error).__name__)
         return problem(
             503,
             code="database_unavailable",
@@ -205,9 +205,7 @@ def add_to(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def crashed(error: Exception) -> Response:
-        log.error(
-            "request_failed", request_id=g.get("request_id"), method=request.method, path=request.path, exc_info=error
-        )
+        log.error("request_failed", method=request.method, path=request.path, exc_info=error)
         return problem(500, detail=CRASHED)
 
 
@@ -231,4 +229,4 @@ def _discard_body() -> None:
             if (request.content_length or 0) > DRAINED_BYTES or time.monotonic() >= until:
                 connection.shutdown(socket.SHUT_RD)  # nobody reads the rest
     except (OSError, ParseException) as error:
-        log.info("body_not_drained", request_id=g.get("request_id"), error=type(error).__name__)
+        log.info("body_not_drained", error=type(error).__name__)

@@ -10,6 +10,7 @@ next one that is written says how many were not.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from flask import Flask, current_app, g, request
 from sqlalchemy.orm import Session
@@ -54,7 +55,7 @@ def note(
     subject: str | None = None,
     actor: str | None = None,
     session: Session | Bare | None = None,
-    **facts: object,
+    **facts: Any,
 ) -> None:
     """Put it on record.
 
@@ -66,15 +67,20 @@ def note(
             transaction of its own: for a refusal, whose own is rolled back.
         facts: codes and numbers; never content, never a name.
     """
-    row = {"actor": actor or actor_now(), "request_id": g.get("request_id", ""), "subject": subject}
+    row: dict[str, Any] = {
+        "actor": actor or actor_now(),
+        "request_id": g.get("request_id", ""),
+        "subject": subject,
+        **facts,
+    }
     if session is not None:
-        audit.note(session, action=action, **row, **facts)
+        audit.note(session, action=action, **row)
         return
     with bare() as own:
-        audit.note(own, action=action, **row, **facts)
+        audit.note(own, action=action, **row)
 
 
-def refusal(action: str, *, subject: str | None = None, actor: str | None = None, **facts: object) -> None:
+def refusal(action: str, *, subject: str | None = None, actor: str | None = None, **facts: Any) -> None:
     """Put on record what anybody may cause, so long as it does not come in floods. Logs it in any case.
 
     Call it outside any transaction.
@@ -83,7 +89,9 @@ def refusal(action: str, *, subject: str | None = None, actor: str | None = None
     trail: Trail = current_app.extensions["parley"]["trail"]
     missing = trail.room(action)
     if missing is not None:
-        note(action, subject=subject, actor=actor, **facts, **({"unwritten": missing} if missing else {}))
+        if missing:
+            facts["unwritten"] = missing
+        note(action, subject=subject, actor=actor, **facts)
 
 
 def actor_now() -> str:

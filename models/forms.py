@@ -125,3 +125,18 @@ def models(raw: str) -> str:
     if not all(name.isprintable() and len(name) <= LONGEST_MODEL for name in names):
         raise ValueError(f"holds a name with control characters, or one of over {LONGEST_MODEL} characters")
     return ",".join(names)
+
+
+def origins(raw: str) -> str:
+    """Origins as browsers write them, with commas between them.
+
+    >>> origins("https://chat.example.com, http://localhost:3000")
+    'https://chat.example.com,http://localhost:3000'
+    """
+    given = [each.strip() for each in raw.split(",")]
+    for each in given:
+        url("http", "https")(each)
+        scheme, host = each.split("://", 1)
+        if each != each.lower() or set("/*@?#") & set(host) or host.endswith({"http": ":80", "https": ":443"}[scheme]):
+            raise ValueError("holds an origin that no browser sends: small letters only, no path, no *, no usual port")
+    return ",".join(given)

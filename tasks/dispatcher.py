@@ -21,7 +21,19 @@ from collections.abc import Callable
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from models import announcements, base, heartbeats, idempotency, leases, logs, retention, settings, snapshots, waiting
+from models import (
+    announcements,
+    audit,
+    base,
+    heartbeats,
+    idempotency,
+    leases,
+    logs,
+    retention,
+    settings,
+    snapshots,
+    waiting,
+)
 from models.base import Session, is_outage
 from models.jobs import QueueClass
 from models.live import changes
@@ -92,7 +104,7 @@ def keep(*, lease_seconds: float) -> None:
             log.warning(event, job_id=job_id)
 
 
-def prune(*, retention_days: float, most: int = PRUNED_AT_ONCE) -> bool:
+def prune(*, retention_days: float, audit_days: float, most: int = PRUNED_AT_ONCE) -> bool:
     """Delete what nobody needs any more, a bounded number of each kind; whether there may be more."""
     with Session.begin() as session:
         keys = idempotency.prune(session, most=most)
@@ -101,9 +113,11 @@ def prune(*, retention_days: float, most: int = PRUNED_AT_ONCE) -> bool:
         removed = retention.sweep(session, days=retention_days, most=most)
     with Session.begin() as session:
         tombstones = retention.sweep_tombstones(session, most=most)
+    with Session.begin() as session:
+        notes = audit.sweep(session, days=audit_days, most=most)
     if removed:
         log.info("jobs_removed", jobs=removed)
-    return most in (keys, removed, tombstones)
+    return most in (keys, removed, tombstones, notes)
 
 
 class Dispatcher:
@@ -173,7 +187,8 @@ class Dispatcher:
     def _prune(self) -> None:
         """While much is left it goes on, but rests for as long as it has worked."""
         begun_at = time.monotonic()
-        may_be_more = prune(retention_days=self._settings.job_retention_days)
+        ours = self._settings
+        may_be_more = prune(retention_days=ours.job_retention_days, audit_days=ours.audit_retention_days)
         self._rest(self._prune, time.monotonic() - begun_at if may_be_more else PRUNE_SECONDS)
 
     def _rest(self, tick: Callable[[], None], seconds: float) -> None:
