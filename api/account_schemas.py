@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import marshmallow as ma
 from marshmallow import fields, validate
 
 from api.schemas import Schema, plain_text
@@ -83,7 +84,7 @@ def _username() -> Username:
     )
 
 
-def password(*, shortest: int = 1, **options: Any) -> fields.String:
+def _password(*, shortest: int = 1, **options: Any) -> fields.String:
     """A password, as it came."""
     return fields.String(
         validate=[
@@ -105,7 +106,7 @@ class RegistrationSchema(Schema):
     display_name = DisplayName(
         metadata={"minLength": 1, "maxLength": DISPLAY_NAME_CHARACTERS, "description": "If left out: the username."}
     )
-    password = password(shortest=SHORTEST, required=True)
+    password = _password(shortest=SHORTEST, required=True)
     phone_number = PhoneNumber(metadata={"description": "E.164. Kept as a keyed hash, or not at all."})
     invitation = fields.String(
         validate=[validate.Length(max=INVITATION_CHARACTERS, error="too_long: At most {max} characters."), plain_text],
@@ -118,7 +119,28 @@ class LoginSchema(Schema):
     """Who says to be whom."""
 
     username = _username()
-    password = password(required=True)
+    password = _password(required=True)
+
+
+class ChangesSchema(Schema):
+    """What is to be different. What is left out stays."""
+
+    display_name = DisplayName(metadata={"minLength": 1, "maxLength": DISPLAY_NAME_CHARACTERS})
+    phone_number = PhoneNumber(allow_none=True, metadata={"description": "Null: forget it."})
+    password = _password(shortest=SHORTEST)
+    current_password = _password()
+
+    @ma.validates_schema
+    def proves_itself(self, said: dict[str, Any], **_: object) -> None:
+        """A new password needs the old one."""
+        if "password" in said and "current_password" not in said:
+            raise ma.ValidationError("required: This field is required.", "currentPassword")
+
+
+class FarewellSchema(Schema):
+    """It is really you."""
+
+    password = _password(required=True)
 
 
 class UserSchema(Schema):

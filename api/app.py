@@ -22,10 +22,12 @@ from api import (
     health,
     invariants,
     jobs,
+    keys,
     me,
     openapi,
     pages,
     trail,
+    users,
 )
 from api.callers import Callers
 from api.hashing import Hashing
@@ -75,7 +77,7 @@ def create_app(
     errors.add_to(app)
     enforce_access = access.add_to(app, callers)
     api: Api = openapi.ProblemApi(app)
-    for noun in (auth, me, jobs, events, batches, dead_letters, audit, invariants, health):
+    for noun in (auth, me, keys, users, jobs, events, batches, dead_letters, audit, invariants, health):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     enforce_access()

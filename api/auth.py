@@ -20,7 +20,7 @@ from api.hashing import Hashing
 from api.jobs import HEADER, json_response, wire_time
 from api.openapi import Noun, problems
 from api.tokens import Tokens
-from models import invitations, owners, sessions, users
+from models import adoptions, invitations, logs, owners, sessions, users
 from models.base import Session, bare
 from models.errors import (
     InvitationRequired,
@@ -34,6 +34,7 @@ from models.sessions import Refused, Renewed
 from models.settings import Settings
 
 bp = Noun("auth", __name__, url_prefix="/api/auth", description="Accounts: sign in and out.")
+log = logs.logger()
 
 _COOKIE = {"Set-Cookie": {**HEADER, "description": "`parley_refresh`"}}
 
@@ -54,19 +55,34 @@ def register(said: dict[str, Any]) -> Response:
             raise UsernameTaken  # said again below; here it spares the hash
     reject_weak(password, known=[username, name])
     kept, token = hashing().hashed(password), tokens.fresh_refresh_token()
-    phone = users.phone_hash(said.get("phone_number"), key=_settings().phone_key)
+    phone = users.phone_hash(said.get("phone_number"), key=settings().phone_key)
     with Session.begin() as session:
         user = users.create(session, username=username, display_name=name, password_hash=kept, phone_hash=phone)
         if code is not None:
             invitations.use(session, code, user_id=user["id"])
-        session_id = sessions.start(session, user["id"], token=token, days=_settings().session_days)
+        session_id = sessions.start(session, user["id"], token=token, days=settings().session_days)
         trail.note("user_registered", actor=owners.of_user(user["id"]), session=session)
-    return _session(user, session_id, token, status=201)
+    return _adopting(user, _session(user, session_id, token, status=201))
+
+
+def _adopting(user: Mapping[Any, Any], response: Response) -> Response:
+    """Hand the guest's things over to whoever has just signed in. Should it break off, the next sign-in goes on."""
+    secret = cookies.guest_secret()
+    if secret is None:
+        return response
+    guest, owner, adopted, number = owners.of_guest(secret), owners.of_user(user["id"]), 0, None
+    while number != 0:
+        with Session.begin() as session:
+            number = adoptions.some(session, guest, owner=owner)
+        adopted += number
+    log.info("guest_adopted", user_id=user["id"], things=adopted)
+    cookies.clear_guest(response)
+    return response
 
 
 def _admitted(invitation: str | None) -> str | None:
     """The code that has to be used up, if one is needed."""
-    who_may = _settings().registration
+    who_may = settings().registration
     if who_may == "open":
         return None
     if who_may == "closed":
@@ -104,11 +120,13 @@ def login(said: dict[str, Any]) -> Response:
     token, better = tokens.fresh_refresh_token(), hashing().better(password, user["password_hash"])
     with Session.begin() as session:
         if users.signed_in(session, user["id"], verified=user["password_hash"], better=better):
-            session_id = sessions.start(session, user["id"], token=token, days=_settings().session_days)
+            session_id = sessions.start(session, user["id"], token=token, days=settings().session_days)
             trail.note("user_logged_in", actor=owners.of_user(user["id"]), session=session)
         else:
             user = None
-    return _session(user, session_id, token) if user is not None else _refuse(user)
+    if user is None:
+        _refuse(user)
+    return _adopting(user, _session(user, session_id, token))
 
 
 def _refuse(user: Mapping[Any, Any] | None) -> NoReturn:
@@ -128,7 +146,7 @@ def refresh() -> Response:
         raise _no_refresh_token()
     successor = _tokens().successor(token)
     with Session.begin() as session:
-        outcome = sessions.renew(session, token, successor=successor, days=_settings().session_days)
+        outcome = sessions.renew(session, token, successor=successor, days=settings().session_days)
         if not isinstance(outcome, Renewed) and outcome[0] is Refused.REUSED:
             trail.note("refresh_reused", subject=owners.of_user(str(outcome[1])), session=session)
     if isinstance(outcome, Renewed):
@@ -229,9 +247,10 @@ def _tokens() -> Tokens:
     return found
 
 
-def _settings() -> Settings:
-    settings: Settings = current_app.config["SETTINGS"]
-    return settings
+def settings() -> Settings:
+    """This process's."""
+    found: Settings = current_app.config["SETTINGS"]
+    return found
 
 
 def _no_account() -> Forbidden:

@@ -39,7 +39,7 @@ class UserSession(Base):
 
     __tablename__ = "sessions"
     __table_args__ = (
-        Index("ix_sessions_user_id", "user_id", postgresql_where=text("revoked_at IS NULL")),
+        Index("ix_sessions_user_id", "user_id", "created_at", "id"),
         Index("ix_sessions_expires_at", "expires_at"),
     )
 

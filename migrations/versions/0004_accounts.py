@@ -104,6 +104,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_api_keys_prefix", "api_keys", ["prefix"], unique=False, postgresql_where=sa.text("revoked_at IS NULL")
     )
+    op.create_index("ix_api_keys_ended", "api_keys", [sa.literal_column("LEAST(revoked_at, expires_at)")], unique=False)
     op.create_index("ix_api_keys_user_id", "api_keys", ["user_id", "created_at", "id"], unique=False)
     op.create_index("uq_api_keys_key_hash", "api_keys", ["key_hash"], unique=True)
     op.create_table(
@@ -134,9 +135,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
-    op.create_index(
-        "ix_sessions_user_id", "sessions", ["user_id"], unique=False, postgresql_where=sa.text("revoked_at IS NULL")
-    )
+    op.create_index("ix_sessions_user_id", "sessions", ["user_id", "created_at", "id"], unique=False)
     op.create_table(
         "refresh_tokens",
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
