@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from models import settings
 
-broker_url = settings.current().redis_url
+broker_url = settings.current_or_exit().redis_url
 imports = ("tasks.replies",)
 
 # The lease in PostgreSQL recovers a lost job, not the ack. With late acks a Redis

@@ -18,6 +18,8 @@ worker_connections = 4000
 keepalive = 30
 graceful_timeout = int(max(1, min(30, _settings.stop_grace_seconds - 1)))
 timeout = 60
+# Whom to believe about the caller is for TRUSTED_PROXIES alone to say; gunicorn would believe any on this machine.
+secure_scheme_headers: dict[str, str] = {}
 # Polls would write thousands of lines that say nothing; views log what happened.
 accesslog = None
 control_socket_disable = True

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Flask, g, request
-from werkzeug.exceptions import Forbidden
+from flask import Flask, current_app, g, request
+from werkzeug.exceptions import Forbidden, Unauthorized
 
-from api.callers import Caller, Callers, no_token
+from api import oversight
+from api.callers import NO_TOKEN, Caller, Callers, caller, no_token
 from models.api_keys import Scope
 from models.users import Role
 
@@ -107,10 +108,36 @@ def add_to(app: Flask, callers: Callers) -> Callable[[], None]:
     def admit() -> None:
         rule = rules.get(request.endpoint or "")  # no endpoint: nothing is there to be protected
         if rule is not None:
-            g.caller = callers.sender(request)
-            rule.check(g.caller)
+            try:
+                _admit(rule, callers)
+            except (Unauthorized, Forbidden) as refusal:
+                if (code := _code_of(refusal)) != NO_TOKEN:  # who says nothing has tried nothing
+                    oversight.refused(code)
+                raise
 
     return lambda: rules.update(rules_of(app))
+
+
+def still() -> Caller:
+    """Who sends this request, asked again: an answer that takes long must not outlive the right to it.
+
+    Raises:
+        Unauthorized, Forbidden: it may not any more.
+        SQLAlchemyError: nobody knows.
+    """
+    rule: Rule = getattr(current_app.view_functions[str(request.endpoint)], _DECLARED)
+    return _admit(rule, current_app.extensions["parley"]["callers"])
+
+
+def _admit(rule: Rule, callers: Callers) -> Caller:
+    g.caller = callers.sender(request)
+    rule.check(g.caller)
+    return caller()
+
+
+def _code_of(refusal: Unauthorized | Forbidden) -> str:
+    code: str = refusal.data["code"]  # type: ignore[union-attr]
+    return code
 
 
 def _forbidden(code: str, detail: str) -> Forbidden:

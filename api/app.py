@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from flask import Flask
 from flask_smorest import Api
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
     access,
@@ -18,6 +19,7 @@ from api import (
     dead_letters,
     errors,
     events,
+    guests,
     headers,
     health,
     invariants,
@@ -25,12 +27,14 @@ from api import (
     keys,
     me,
     openapi,
+    own_jobs,
     pages,
     trail,
     users,
 )
 from api.callers import Callers
 from api.hashing import Hashing
+from api.oversight import Lately
 from api.queue import Queue
 from api.reader import Reader
 from api.tokens import Tokens
@@ -59,6 +63,7 @@ def create_app(
     app = Flask("parley", static_folder=STATIC, static_url_path="/static")
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SETTINGS=settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    _believe_proxies(app, settings.trusted_proxies)
     callers = Callers(settings)
     app.extensions["parley"] = {
         "waker": Waker(settings),
@@ -66,7 +71,8 @@ def create_app(
         "callers": callers,
         "tokens": Tokens(settings),
         "hashing": Hashing(passwords),
-        "reader": Reader(),
+        "lately": Lately(),
+        "reader": Reader(patience_seconds=settings.db_answer_seconds),
         "waiters": Waiters(settings, stopping=stopping),
         "stopping": stopping,
         "started": time.monotonic(),
@@ -77,8 +83,30 @@ def create_app(
     errors.add_to(app)
     enforce_access = access.add_to(app, callers)
     api: Api = openapi.ProblemApi(app)
-    for noun in (auth, me, keys, users, jobs, events, batches, dead_letters, audit, invariants, health):
+    for noun in (
+        auth,
+        guests,
+        me,
+        keys,
+        users,
+        jobs,
+        own_jobs,
+        events,
+        batches,
+        dead_letters,
+        audit,
+        invariants,
+        health,
+    ):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     enforce_access()
     return app
+
+
+def _believe_proxies(app: Flask, number: int) -> None:
+    """Take from so many proxies who calls, and whether by https. What the caller itself wrote there is not reached."""
+    if number:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=number, x_proto=number, x_host=0, x_port=0, x_prefix=0
+        )

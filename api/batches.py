@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Response, current_app, request, stream_with_context
 
-from api import access, results, uploads
+from api import access, oversight, results, uploads
 from api.batch_schemas import PROMPT, BatchCreatedSchema, BatchSchema, NewBatchSchema, ResultSchema, WhichResultsSchema
 from api.callers import caller
 from api.jobs import (
@@ -23,7 +23,7 @@ from api.jobs import (
 )
 from api.openapi import Noun, problems
 from api.queue import Queue
-from models import base, batches, idempotency, logs
+from models import base, batches, idempotency, logs, owners
 from models.api_keys import Scope
 from models.base import Autocommit, Session, bare
 from models.batches import Prompt
@@ -107,7 +107,7 @@ def _queue() -> Queue:
 
 @bp.route("/<string:batch_id>")
 @bp.response(200, BatchSchema, headers={"Retry-After": {**HEADER, "description": "Seconds; absent once finished."}})
-@problems(bp, 404, 503)
+@problems(bp, 404, 410, 503)
 @access.anybody(Scope.JOBS_READ)
 def show_batch(batch_id: str) -> Response:
     """A batch as it stands."""
@@ -117,27 +117,30 @@ def show_batch(batch_id: str) -> Response:
 @bp.route("/<string:batch_id>/results")
 @bp.arguments(WhichResultsSchema, location="query")
 @bp.response(200, ResultSchema, content_type=uploads.NDJSON, description="Lines like this")
-@problems(bp, 404, 422, 503)
+@problems(bp, 404, 410, 422, 503)
 @access.anybody(Scope.JOBS_READ)
 def show_results(which: dict[str, Any], batch_id: str) -> Response:
     """What has been answered, one line for each prompt. May end at any time: go on behind the last `cursor`."""
     known = _known(batch_id)
     place = results.place(known, order=which["order"], after=which["after"])
     with Autocommit() as session:
-        batches.shown(session, known)
-        first = place.page(session)
-    stream = results.stream(place, first, seconds=which["wait"])
+        batch = batches.shown(session, known, reader=caller().reader)
+        first = place.page(session, reader=caller().reader)
+    oversight.looked_at(f"batch:{known}", batch["owner"])
+    stream = results.stream(place, first, reader=lambda: access.still().reader, seconds=which["wait"])
     # A proxy that gathers the whole answer before it hands it on would make nothing of it live.
-    return current_app.response_class(stream, mimetype=uploads.NDJSON, headers={"X-Accel-Buffering": "no"})
+    headers = {"X-Accel-Buffering": "no"}
+    return current_app.response_class(stream_with_context(stream), mimetype=uploads.NDJSON, headers=headers)
 
 
 @bp.route("/<string:batch_id>", methods=["DELETE"])
 @bp.response(200, BatchSchema)
-@problems(bp, 404, 503)
+@problems(bp, 404, 410, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def cancel_batch(batch_id: str) -> Response:
     """Cancel what is not finished. What is, stays."""
     known = _known(batch_id)
+    _put_on_record("cancel_other", known)
     _through(batches.cancel_some, known)
     log.info("batch_cancelled", batch_id=known)
     return _shown(known)
@@ -145,7 +148,7 @@ def cancel_batch(batch_id: str) -> Response:
 
 @bp.route("/<string:batch_id>/cancel", methods=["POST"])
 @bp.response(200, BatchSchema)
-@problems(bp, 404, 503)
+@problems(bp, 404, 410, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def cancel_batch_by_post(batch_id: str) -> Response:
     """The same as DELETE, for clients that cannot send it."""
@@ -155,13 +158,14 @@ def cancel_batch_by_post(batch_id: str) -> Response:
 
 @bp.route("/<string:batch_id>/retry-failed", methods=["POST"])
 @bp.response(200, BatchSchema)
-@problems(bp, 404, 409, 429, 503)
+@problems(bp, 404, 409, 410, 429, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def retry_failed(batch_id: str) -> Response:
     """Try what failed again from the start: failures at 0, a new deadline."""
     known = _known(batch_id)
     with bare() as session:
-        batch = batches.shown(session, known)
+        batch = batches.shown(session, known, reader=caller().reader)
+    _put_on_record("retry_other", known)
     _queue().admit(batch["owner"], jobs=(batch["counts"] or {}).get(JobStatus.FAILED, 0))
     _through(batches.retry_some, known)
     current_app.extensions["parley"]["waker"].wake()
@@ -169,12 +173,20 @@ def retry_failed(batch_id: str) -> Response:
     return _shown(known)
 
 
+def _put_on_record(action: str, batch_id: str) -> None:
+    """Before it is begun, for it is not one transaction."""
+    if caller().reader == owners.ANYONE:
+        with Session.begin() as session:
+            batch = batches.shown(session, batch_id, reader=owners.ANYONE)
+            oversight.acted_on(action, f"batch:{batch_id}", batch["owner"], session=session)
+
+
 def _through(some: Callable[..., int | None], batch_id: str) -> None:
     """Go through the batch once, piece by piece, each its own transaction."""
     position: int | None = -1
     while position is not None:
         with Session.begin() as session:
-            position = some(session, batch_id, after=position)
+            position = some(session, batch_id, reader=caller().reader, after=position)
 
 
 def _known(batch_id: str) -> str:
@@ -183,7 +195,8 @@ def _known(batch_id: str) -> str:
 
 def _shown(batch_id: str) -> Response:
     with bare() as session:
-        batch = batches.shown(session, batch_id)
+        batch = batches.shown(session, batch_id, reader=caller().reader)
+    oversight.looked_at(f"batch:{batch_id}", batch["owner"])
     counts = {status.value: (batch["counts"] or {}).get(status, 0) for status in JobStatus}
     left = sum(number for status, number in counts.items() if status not in FINISHED)
     eta = _queue().eta(QueueClass.BATCH, left) if left else None

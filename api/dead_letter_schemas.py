@@ -121,6 +121,9 @@ class DeadLetterSchema(Schema):
     """A job that was given up."""
 
     job_id = fields.UUID(required=True)
+    owner = fields.String(
+        required=True, metadata={"description": "`user:<id>`, `guest:<digest>`, `address:<network>` or `operator`."}
+    )
     type = fields.Enum(JobType, by_value=True, required=True)
     error = fields.Nested(ErrorSchema, required=True)
     attempt = fields.Integer(required=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import uuid
 from typing import Any
 
 from flask import Response, current_app
 from sqlalchemy import Row
-from werkzeug.exceptions import UnprocessableEntity
 
-from api import access
+from api import access, oversight, trail
+from api.callers import caller
+from api.cursors import cursor_of, position_of
 from api.dead_letter_schemas import (
     DeadLetterDetailSchema,
     DeadLetterPageSchema,
@@ -43,11 +42,12 @@ log = logs.logger()
 @access.operator
 def list_dead_letters(page: dict[str, Any]) -> Response:
     """Dead letters, the latest first."""
-    limit, before = page.pop("limit"), _position(page.pop("cursor"))
+    limit, before = page.pop("limit"), position_of(page.pop("cursor"))
     with Autocommit() as session:
         found = dead_letters.page(session, Filter(**page), limit=limit + 1, before=before)
     shown, more = found[:limit], len(found) > limit
-    return json_response({"items": [_letter(row) for row in shown], "nextCursor": _cursor(shown[-1]) if more else None})
+    cursor = cursor_of(shown[-1].finished_at, shown[-1].id) if more else None
+    return json_response({"items": [_letter(row) for row in shown], "nextCursor": cursor})
 
 
 @bp.route("/<string:job_id>")
@@ -60,6 +60,7 @@ def show_dead_letter(job_id: str) -> Response:
     known = _letter_id(job_id)
     with Autocommit() as session:
         letter, attempts = dead_letters.one(session, known), dead_letters.ledger(session, known)
+    oversight.looked_at(f"job:{known}", letter.owner)
     return json_response(
         {
             **_letter(letter),
@@ -80,7 +81,8 @@ def redrive(job_id: str) -> Response:
     known = _letter_id(job_id)
     with Session.begin() as session:
         dead_letters.redrive(session, known)
-        job = jobs.shown(session, known)
+        job = jobs.shown(session, known, reader=caller().reader)
+        trail.note("dead_letter_redriven", subject=f"job:{known}", session=session)
     current_app.extensions["parley"]["waker"].wake()
     log.info("job_redriven", job_id=job["id"])
     return json_response(as_wire(job))
@@ -101,8 +103,11 @@ def redrive_many(order: dict[str, Any]) -> Response:
         many = Redrive(session, Filter(**order), most=most, per_second=per_second, limits=limits)
     may_be_more = True
     while may_be_more:
+        before = many.done
         with Session.begin() as session:
             may_be_more = many.some(session)
+            if many.done > before:
+                trail.note("dead_letters_redriven", session=session, jobs=many.done - before)
     current_app.extensions["parley"]["waker"].wake()
     log.info("jobs_redriven", jobs=many.done)
     return json_response(
@@ -124,7 +129,8 @@ def discard(job_id: str) -> Response:
     known = _letter_id(job_id)
     with Session.begin() as session:
         dead_letters.discard(session, known)
-        job = jobs.shown(session, known)
+        job = jobs.shown(session, known, reader=caller().reader)
+        trail.note("dead_letter_discarded", subject=f"job:{known}", session=session)
     log.info("job_discarded", job_id=job["id"])
     return json_response(as_wire(job))
 
@@ -142,6 +148,8 @@ def discard_many(order: dict[str, Any]) -> Response:
     while number != 0 and done < most:
         with Session.begin() as session:
             number = dead_letters.discard_some(session, Filter(**order), most=most - done)
+            if number:
+                trail.note("dead_letters_discarded", session=session, jobs=number)
         done += number
     log.info("jobs_discarded", jobs=done)
     return json_response({"discarded": done})
@@ -154,6 +162,7 @@ def _letter_id(job_id: str) -> str:
 def _letter(row: Row[Any]) -> dict[str, Any]:
     return {
         "jobId": row.id,
+        "owner": row.owner,
         "type": row.type,
         "error": {"code": row.error_code, "message": row.error_message},
         "attempt": row.attempt,
@@ -183,24 +192,3 @@ def _attempt(row: Row[Any]) -> dict[str, Any]:
 
 def _time(moment: dt.datetime | None) -> str | None:
     return None if moment is None else wire_time(moment)
-
-
-def _cursor(row: Row[Any]) -> str:
-    """Where a page ended. Opaque to clients, so that its inside may change."""
-    return base64.urlsafe_b64encode(f"{row.finished_at.isoformat()} {row.id}".encode()).decode()
-
-
-def _position(cursor: str | None) -> tuple[dt.datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        at, _, job_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-        moment = dt.datetime.fromisoformat(at)
-        position = moment.astimezone(dt.UTC), str(uuid.UUID(job_id))
-    except (ValueError, OverflowError):
-        position = None
-    if position is None or moment.tzinfo is None:
-        error = UnprocessableEntity("The query is not valid.")
-        error.data = {"messages": {"query": {"cursor": ["invalid_cursor: Send nextCursor of the page before."]}}}  # type: ignore[attr-defined]
-        raise error
-    return position

@@ -16,12 +16,14 @@ from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from api import oversight
 from models import logs
 from models.base import is_outage
 from models.errors import (
     AlreadyFinished,
     BacklogFull,
     BatchCancelled,
+    BatchGone,
     BatchNotFound,
     DeadLetterNotFound,
     IdempotencyKeyReused,
@@ -47,6 +49,7 @@ STATUS_OF: Mapping[type[Refusal], int] = {
     JobNotFound: 404,
     JobGone: 410,
     BatchNotFound: 404,
+    BatchGone: 410,
     BatchCancelled: 409,
     DeadLetterNotFound: 404,
     IdempotencyKeyReused: 422,
@@ -177,6 +180,8 @@ def add_to(app: Flask) -> None:
     @app.errorhandler(Refusal)
     def refused(refusal: Refusal) -> Response:
         status = STATUS_OF[type(refusal)]
+        if refusal.anothers is not None:
+            oversight.refused(refusal.code, subject=refusal.anothers)
         headers = {"Retry-After": str(BACKLOG_SECONDS)} if status in (429, 503) else {}
         if status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"

@@ -19,9 +19,10 @@ from typing import Any
 
 from flask import Response, current_app, json, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
 
-from api import access
+from api import access, oversight
+from api.callers import caller
 from api.jobs import JOB_ID, as_wire, known_form
 from api.long_polls import hang_up
 from api.openapi import Noun, problems
@@ -30,6 +31,7 @@ from api.waiters import Waiter, Waiters
 from models import jobs, logs
 from models.api_keys import Scope
 from models.base import bare, is_outage
+from models.errors import Refusal
 from models.states import FINISHED, JobStatus
 from models.versions import version_of
 
@@ -114,7 +116,8 @@ def watch_job(job_id: str) -> Response:
     known = known_form(job_id)
     cursor = Cursor.from_id(request.headers.get("Last-Event-ID"), job_id=known)
     with bare() as session:
-        job = jobs.shown(session, known)
+        job = jobs.shown(session, known, reader=caller().reader)
+    oversight.looked_at(f"job:{known}", job["owner"])
     if job["status"] in FINISHED and cursor.version == version_of(job):
         return current_app.response_class(status=204)
     # nginx would hold events back until its buffer is full.
@@ -129,7 +132,7 @@ def _events(cursor: Cursor) -> Iterator[str]:
     yield f"retry: {RETRY_MS}\n\n"
     with waiters.parked(cursor.job_id, for_text=True) as waiter:
         if waiter is None:  # Sent as it stands; the client comes back after `retry`.
-            yield from cursor.news(reader.read(cursor.job_id))
+            yield from cursor.news(reader.read(cursor.job_id, reader=caller().reader))
         else:
             yield from _until_the_end(cursor, waiter, waiters, reader)
     if waiters.stopping():
@@ -140,7 +143,11 @@ def _until_the_end(cursor: Cursor, waiter: Waiter, waiters: Waiters, reader: Rea
     until = time.monotonic() + LONGEST_SECONDS
     status, is_first = None, True
     while time.monotonic() < until and not waiters.stopping():
-        if waiter.moved and (job := _looked_up(reader, waiter)) is not None:
+        try:
+            job = _moved_job(reader, waiter)
+        except (Unauthorized, Forbidden, Refusal):
+            return  # Whoever comes back is told why.
+        if job is not None:
             waiter.seen, status = version_of(job), job["status"]
             yield from cursor.news(job)
         if status in FINISHED:
@@ -154,14 +161,21 @@ def _until_the_end(cursor: Cursor, waiter: Waiter, waiters: Waiters, reader: Rea
             yield ": still here\n\n"
 
 
-def _looked_up(reader: Reader, waiter: Waiter) -> Mapping[str, Any] | None:
-    """None while the database is away: a browser would never come back after a stream that ended with an error."""
-    waiter.moved = False
+def _moved_job(reader: Reader, waiter: Waiter) -> Mapping[str, Any] | None:
+    """The job, if it has moved.
+
+    None also while the database is away: a browser would never come back after a stream that ended with an error.
+
+    Raises:
+        Unauthorized, Forbidden, Refusal: it is not for the caller any more.
+    """
+    has_moved, waiter.moved = waiter.moved, False
     try:
-        return reader.read(waiter.job_id)
+        allowed = access.still().reader
+        return reader.read(waiter.job_id, reader=allowed) if has_moved else None
     except SQLAlchemyError as error:
         if not is_outage(error):
             raise
         log.warning("database_unavailable", error=type(error).__name__)
-        waiter.moved = True
+        waiter.moved = waiter.moved or has_moved
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Response, current_app, json, request
 from werkzeug.exceptions import BadRequest
 
-from api import access, long_polls, preferences
+from api import access, long_polls, oversight, preferences
 from api.callers import caller
 from api.openapi import Noun, problems
 from api.queue import NOWHERE, Queue
@@ -131,7 +131,8 @@ def show_job(job_id: str) -> Response:
     else:
         has_waited = False
         with bare() as session:
-            job = jobs.shown(session, known)
+            job = jobs.shown(session, known, reader=caller().reader)
+    oversight.looked_at(f"job:{known}", job["owner"])
     is_known = request.if_none_match.contains_weak(versions.version_of(job))
     response = current_app.response_class(status=304) if is_known else json_response(as_wire(job))
     if has_waited:
@@ -158,8 +159,9 @@ def cancel_job(job_id: str) -> Response:
     """Stop a job for good. One that waits never runs; a running one has its call to the model broken off."""
     known = known_form(job_id)
     with Session.begin() as session:
-        is_new = jobs.cancel(session, known)
-        job = jobs.shown(session, known)
+        is_new = jobs.cancel(session, known, reader=caller().reader)
+        job = jobs.shown(session, known, reader=caller().reader)
+        oversight.acted_on("cancel_other", f"job:{known}", job["owner"], session=session)
     if is_new:
         log.info("job_cancelled", job_id=known)
     return _polled(json_response(as_wire(job)), job)

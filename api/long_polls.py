@@ -10,6 +10,8 @@ from typing import Any
 from flask import current_app, request
 from werkzeug.datastructures import ETags
 
+from api import access
+from api.callers import caller
 from api.reader import Reader
 from api.waiters import Waiters
 from models.states import FINISHED
@@ -22,17 +24,18 @@ def answer_to(job_id: str, *, seconds: float) -> tuple[Mapping[str, Any], bool]:
     Nobody waits when too many do already, or when this process stops.
 
     Raises:
-        JobNotFound: there is none.
+        JobNotFound: there is none that the caller may see.
+        Unauthorized, Forbidden: it might have when it began to wait.
     """
     waiters: Waiters = current_app.extensions["parley"]["waiters"]
     reader: Reader = current_app.extensions["parley"]["reader"]
     known, until = request.if_none_match, time.monotonic() + seconds
     with waiters.parked(job_id, for_the_end=not known) as waiter:
-        job, woken = reader.read(job_id), waiter is not None
+        job, woken = reader.read(job_id, reader=caller().reader), waiter is not None
         while waiter is not None and woken and not _says_something(job, known):
             waiter.seen = version_of(job)
             woken = waiter.wait(until - time.monotonic()) and not waiters.stopping()
-            job = reader.read(job_id)
+            job = reader.read(job_id, reader=access.still().reader)
     if waiters.stopping():
         hang_up()
     return job, waiter is not None

@@ -10,13 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask import json
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import UnprocessableEntity
+from werkzeug.exceptions import Forbidden, Unauthorized, UnprocessableEntity
 
 from api.jobs import usage, wire_time
 from models import batch_results, logs
@@ -36,16 +36,16 @@ class Place(ABC):
         self.batch_id = batch_id
 
     @abstractmethod
-    def page(self, session: Session) -> Page:
+    def page(self, session: Session, *, reader: str) -> Page:
         """The next results, and go behind them."""
 
     @abstractmethod
     def cursor(self, row: Mapping[Any, Any]) -> str:
         """Where to go on behind this row."""
 
-    def is_over(self, session: Session) -> bool:
+    def is_over(self, session: Session, *, reader: str) -> bool:
         """Whether nothing is to come, however long one waits. To be asked before the page that may be the last."""
-        return batch_results.is_over(session, self.batch_id)
+        return batch_results.is_over(session, self.batch_id, reader=reader)
 
 
 class ByPosition(Place):
@@ -55,8 +55,8 @@ class ByPosition(Place):
         super().__init__(batch_id)
         self._after = -1 if after is None else int(after)
 
-    def page(self, session: Session) -> Page:  # noqa: D102
-        rows = batch_results.by_position(session, self.batch_id, after=self._after)
+    def page(self, session: Session, *, reader: str) -> Page:  # noqa: D102
+        rows = batch_results.by_position(session, self.batch_id, reader=reader, after=self._after)
         if rows:
             self._after = rows[-1]["position"]
         return rows
@@ -76,9 +76,9 @@ class ByTime(Place):
             raise ValueError("a time without zone")
         self._after = moment.astimezone(dt.UTC), int(position)
 
-    def page(self, session: Session) -> Page:  # noqa: D102
+    def page(self, session: Session, *, reader: str) -> Page:  # noqa: D102
         before = batch_results.horizon(session)
-        rows = batch_results.by_time(session, self.batch_id, after=self._after, before=before)
+        rows = batch_results.by_time(session, self.batch_id, reader=reader, after=self._after, before=before)
         if rows:
             self._after = rows[-1]["finished_at"], rows[-1]["position"]
         return rows
@@ -104,10 +104,13 @@ def place(batch_id: str, *, order: str, after: str | None) -> Place:
         raise error from None
 
 
-def stream(place: Place, first: Page, *, seconds: float) -> Iterator[bytes]:
+def stream(place: Place, first: Page, *, reader: Callable[[], str], seconds: float) -> Iterator[bytes]:
     """The lines of ``first`` and of what follows it, for so long.
 
     No connection is held while it waits or while the client reads.
+
+    Args:
+        reader: asked again for each page; it raises `Unauthorized` or `Forbidden` when the caller may not see more.
     """
     until = time.monotonic() + seconds
     page, is_over = first, False
@@ -119,9 +122,12 @@ def stream(place: Place, first: Page, *, seconds: float) -> Iterator[bytes]:
                 return
             else:
                 time.sleep(LOOK_SECONDS)
+            allowed = reader()
             with Autocommit() as session:
-                is_over = not page and place.is_over(session)
-                page = place.page(session)
+                is_over = not page and place.is_over(session, reader=allowed)
+                page = place.page(session, reader=allowed)
+    except (Unauthorized, Forbidden):
+        return
     except SQLAlchemyError as error:
         # Too late for another status. An end is an end: whoever misses lines asks again and hears of the outage.
         if not is_outage(error):

@@ -86,11 +86,13 @@ class Claimed:
 
 
 def claim(session: Session, hints: Sequence[tuple[str, int]], *, worker: str, lease_seconds: float) -> list[Claimed]:
-    """Take those of the jobs that still wait at the attempt the hint names; late and repeated hints match none."""
+    """Take those of the jobs that wait at the attempt the hint names; late, repeated and early hints match none."""
     rows = move(
         session,
         [{"id": job_id, "attempt": attempt} for job_id, attempt in hints],
         to=JobStatus.PROCESSING,
+        # An attempt keeps its number through a redrive: a hint from before it must not begin a delayed one early.
+        only_if="jobs.due",
         changes="""attempt = jobs.attempt + 1, lease_until = clock_timestamp() + make_interval(secs => :lease_seconds),
                    leased_by = :worker, announced_at = NULL""",
         log="""INSERT INTO attempts (job_id, attempt, worker, started_at)

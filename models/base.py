@@ -13,12 +13,10 @@ import contextlib
 import datetime as dt
 import enum
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 import psycopg2
 from sqlalchemy import DateTime, Engine, Enum, MetaData, QueuePool, TextClause, create_engine, text
-from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, sessionmaker
@@ -26,7 +24,7 @@ from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.pool import PoolProxiedConnection
 
 import models
-from models import waiting
+from models import prepared, waiting
 from models.settings import Settings
 
 # expire_on_commit=False: a view may serialise what it has just committed.
@@ -73,10 +71,12 @@ def open_database(settings: Settings, *, name: str, answers: bool = False) -> En
         answers: whether callers wait behind each use of it, for whom ``DB_ANSWER_SECONDS`` is the longest wait.
     """
     models.load_tables()  # a foreign key names a table that its own module need not import
-    engine = _engine(settings, name, overflow=POOL_OVERFLOW, answers=answers)
+    engine = _engine(settings, name, overflow=POOL_OVERFLOW, answers=answers, planning={})
     Session.configure(bind=engine)
     # A pool of its own: switching a connection back and forth would cost the round trip that autocommit saves.
-    autocommit = _engine(settings, name, overflow=0, answers=answers, isolation_level="AUTOCOMMIT")
+    autocommit = _engine(
+        settings, name, overflow=0, answers=answers, planning=prepared.PLANNING, isolation_level="AUTOCOMMIT"
+    )
     Autocommit.configure(bind=autocommit)
     return engine
 
@@ -113,12 +113,12 @@ _STATEMENT_LIMIT = text("SELECT set_config('statement_timeout', :limit, true)")
 class Bare:
     """An autocommit connection, with as much of `Session` as single textual statements need."""
 
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
+    def __init__(self, cursor: Any, usable: dict[str, bool]) -> None:
+        self._cursor, self._usable = cursor, usable
 
     def execute(self, statement: TextClause, parameters: Mapping[str, object]) -> Bare:
         """Run it; the answer is read from what is returned."""
-        self._cursor.execute(_for_psycopg2(statement), parameters)
+        prepared.run(self._cursor, prepared.compiled(statement), parameters, usable=self._usable)
         return self
 
     def mappings(self) -> Bare:
@@ -136,12 +136,6 @@ class Bare:
         return [dict(zip(names, row, strict=True)) for row in self._cursor]
 
 
-@cache
-def _for_psycopg2(statement: TextClause) -> str:
-    dialect: Any = psycopg2_dialect
-    return str(statement.compile(dialect=dialect()))
-
-
 @contextlib.contextmanager
 def bare() -> Iterator[Bare]:
     """``with bare() as session``: `Autocommit` without the session's work.
@@ -154,7 +148,7 @@ def bare() -> Iterator[Bare]:
     try:
         connection = engine.raw_connection()
         with contextlib.closing(connection.cursor()) as cursor:
-            yield Bare(cursor)
+            yield Bare(cursor, connection.info.setdefault("prepared", {}))
     except psycopg2.Error as error:
         broken = connection is None or bool(connection.dbapi_connection and connection.dbapi_connection.closed)
         if connection is not None and broken:
@@ -166,7 +160,9 @@ def bare() -> Iterator[Bare]:
             connection.close()
 
 
-def _engine(settings: Settings, name: str, *, overflow: int, answers: bool, **options: Any) -> Engine:
+def _engine(
+    settings: Settings, name: str, *, overflow: int, answers: bool, planning: Mapping[str, str], **options: Any
+) -> Engine:
     statement_seconds, pool_seconds = settings.db_statement_seconds, settings.db_connect_seconds
     connecting: dict[str, Any] = {}
     if answers:
@@ -181,21 +177,26 @@ def _engine(settings: Settings, name: str, *, overflow: int, answers: bool, **op
         pool_timeout=pool_seconds,
         # LIFO lets a pool that was busy once fall idle again.
         pool_use_lifo=True,
-        connect_args={"application_name": f"parley {name}", "options": _options(statement_seconds), **connecting},
+        connect_args={
+            "application_name": f"parley {name}",
+            "options": _options(statement_seconds, planning),
+            **connecting,
+        },
         **options,
     )
 
 
-def _options(statement_seconds: float) -> str:
-    limits = {
+def _options(statement_seconds: float, planning: Mapping[str, str]) -> str:
+    chosen = {
         "statement_timeout": int(statement_seconds * 1000),
         "lock_timeout": LOCK_SECONDS * 1000,
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS * 1000,
         "timezone": "UTC",
         # Compiling a plan costs more than any statement here runs.
         "jit": "off",
+        **planning,
     }
-    return " ".join(f"-c {name}={value}" for name, value in limits.items())
+    return " ".join(f"-c {name}={value}" for name, value in chosen.items())
 
 
 # 08: connection; 25: transaction ended (idle too long); 40: rolled back (deadlock); 53: out of resources;

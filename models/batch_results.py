@@ -19,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.batches import UNFINISHED
+from models.owners import READABLE
 from models.states import FINISHED, in_sql
 
 PAGE_ROWS = 500
@@ -32,7 +33,7 @@ _PAGE = """
             SELECT id, batch_position AS position, custom_id, status, result, truncated, error_code, error_message,
                    model, degraded, attempt, finished_at, COALESCE(octet_length(result), 0) AS size,
                    status IN {finished} AS finished
-            FROM jobs WHERE batch_id = CAST(:id AS uuid) AND {behind} ORDER BY {by} LIMIT {most}
+            FROM jobs WHERE batch_id = CAST(:id AS uuid) AND {readable} AND {behind} ORDER BY {by} LIMIT {most}
         ) AS jobs
     ) AS page LEFT JOIN attempts ON job_id = page.id AND attempts.attempt = page.attempt
     WHERE before < {bytes} AND unbroken ORDER BY {sorted}
@@ -46,6 +47,7 @@ def _page(*, by: str, behind: str) -> Any:
             order=f"(ORDER BY {names})",
             sorted=names,
             by=by,
+            readable=READABLE,
             behind=behind,
             finished=in_sql(FINISHED),
             most=PAGE_ROWS,
@@ -66,21 +68,21 @@ _HORIZON = text("""
 """)
 _IS_OVER = text(f"""
     SELECT NOT EXISTS (
-        SELECT FROM jobs WHERE batch_id = CAST(:id AS uuid) AND status IN {in_sql(UNFINISHED)})
+        SELECT FROM jobs WHERE batch_id = CAST(:id AS uuid) AND status IN {in_sql(UNFINISHED)} AND {READABLE})
 """)  # noqa: S608
 
 
-def by_position(session: Session, batch_id: str, *, after: int) -> Sequence[Mapping[Any, Any]]:
+def by_position(session: Session, batch_id: str, *, reader: str, after: int) -> Sequence[Mapping[Any, Any]]:
     """Finished jobs behind this position up to the first that is unfinished; at most a page."""
-    return session.execute(_BY_POSITION, {"id": batch_id, "position": after}).mappings().all()
+    return session.execute(_BY_POSITION, {"id": batch_id, "reader": reader, "position": after}).mappings().all()
 
 
 def by_time(
-    session: Session, batch_id: str, *, after: tuple[dt.datetime, int], before: dt.datetime
+    session: Session, batch_id: str, *, reader: str, after: tuple[dt.datetime, int], before: dt.datetime
 ) -> Sequence[Mapping[Any, Any]]:
     """Jobs that finished after ``(finished_at, position)`` and before the horizon; at most a page."""
-    parameters = {"id": batch_id, "at": after[0], "position": after[1], "horizon": before}
-    return session.execute(_BY_TIME, parameters).mappings().all()
+    given = {"id": batch_id, "reader": reader, "at": after[0], "position": after[1], "horizon": before}
+    return session.execute(_BY_TIME, given).mappings().all()
 
 
 def horizon(session: Session) -> dt.datetime:
@@ -92,6 +94,6 @@ def horizon(session: Session) -> dt.datetime:
     return moment
 
 
-def is_over(session: Session, batch_id: str) -> bool:
-    """Whether no job of the batch is unfinished."""
-    return bool(session.execute(_IS_OVER, {"id": batch_id}).scalar_one())
+def is_over(session: Session, batch_id: str, *, reader: str) -> bool:
+    """Whether no job of the batch that the reader may see is unfinished."""
+    return bool(session.execute(_IS_OVER, {"id": batch_id, "reader": reader}).scalar_one())

@@ -16,6 +16,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Index, Text, Uuid, text
@@ -23,8 +24,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock, dead_letters, idempotency, jobs
 from models.base import Bare, Base
-from models.errors import BatchCancelled, BatchNotFound
+from models.errors import BatchCancelled, BatchGone, BatchNotFound
 from models.jobs import PRIORITY_SECONDS, NewJob, QueueClass
+from models.owners import READABLE
 from models.states import FINISHED, JobStatus, in_sql
 
 MOST_PROMPTS = 10_000
@@ -36,7 +38,11 @@ UNFINISHED = frozenset(JobStatus) - FINISHED
 
 
 class Batch(Base):
-    """What was handed in together. How far it is, its jobs say."""
+    """What was handed in together. How far it is, its jobs say.
+
+    It begins with a job at least, so one without any has lost the last to `models.retention`. The row
+    stays as its tombstone.
+    """
 
     __tablename__ = "batches"
     __table_args__ = (
@@ -136,74 +142,87 @@ def _pages(prompts: Sequence[Prompt]) -> Iterator[list[dict[str, object]]]:
         yield page
 
 
-_SHOWN = text("""
+_SHOWN = text(f"""
     SELECT id::text AS id, owner, total, created_at, cancelled_at,
            (SELECT json_object_agg(status, number) FROM (
                SELECT status, count(*) AS number FROM jobs WHERE batch_id = batches.id GROUP BY status) AS counted
            ) AS counts
-    FROM batches WHERE id = CAST(:id AS uuid)
-""")
+    FROM batches WHERE id = CAST(:id AS uuid) AND {READABLE}
+""")  # noqa: S608
+_IS_ANOTHERS = text(f"""
+    SELECT EXISTS (SELECT FROM batches WHERE id = CAST(:id AS uuid) AND NOT {READABLE}) AS is_anothers
+""")  # noqa: S608
 
 
-def shown(session: Session | Bare, batch_id: str) -> Mapping[Any, Any]:
+def shown(session: Session | Bare, batch_id: str, *, reader: str) -> Mapping[Any, Any]:
     """The batch, and how many of its jobs have which status. One statement.
 
     Jobs that were finished and have been removed since are in no count, only in ``total``.
 
     Raises:
-        BatchNotFound: there is none.
+        BatchNotFound: there is none that the reader may see.
+        BatchGone: all its jobs have been removed.
     """
-    batch = session.execute(_SHOWN, {"id": batch_id}).mappings().one_or_none()
+    given = {"id": batch_id, "reader": reader}
+    batch = session.execute(_SHOWN, given).mappings().one_or_none()
     if batch is None:
-        raise BatchNotFound
+        found = session.execute(_IS_ANOTHERS, given).mappings().one_or_none()
+        refusal = BatchNotFound()
+        if found and found["is_anothers"]:
+            refusal.anothers = f"batch:{batch_id}"
+        raise refusal
+    if batch["counts"] is None:
+        raise BatchGone
     return batch
 
 
-_CANCEL = text("""
+_CANCEL = text(f"""
     UPDATE batches SET cancelled_at = COALESCE(cancelled_at, clock_timestamp()) WHERE id = CAST(:id AS uuid)
-    RETURNING id
-""")
+    AND {READABLE} AND EXISTS (SELECT FROM jobs WHERE batch_id = batches.id) RETURNING id
+""")  # noqa: S608
 _UNFINISHED = text(f"""
     SELECT id::text AS id, batch_position AS position FROM jobs
-    WHERE batch_id = CAST(:id AS uuid) AND batch_position > :after AND status IN {in_sql(UNFINISHED)}
+    WHERE batch_id = CAST(:id AS uuid) AND batch_position > :after AND status IN {in_sql(UNFINISHED)} AND {READABLE}
     ORDER BY batch_position LIMIT {PAGE_ROWS}
 """)  # noqa: S608
 _FAILED = text(f"""
     SELECT id::text AS id, batch_position AS position FROM jobs
     WHERE batch_id = CAST(:id AS uuid) AND batch_position > :after AND status = 'failed' AND discarded_at IS NULL
-    ORDER BY batch_position LIMIT {PAGE_ROWS}
+    AND {READABLE} ORDER BY batch_position LIMIT {PAGE_ROWS}
 """)  # noqa: S608
 
 
-def cancel_some(session: Session, batch_id: str, *, after: int) -> int | None:
+def cancel_some(session: Session, batch_id: str, *, reader: str, after: int) -> int | None:
     """Cancel some unfinished jobs behind a position; answers where it stopped, None at the end.
 
     In pieces, because each keeps its jobs locked until it is committed, and workers wait for them.
 
     Raises:
-        BatchNotFound: there is none.
+        BatchNotFound, BatchGone: there is none that the reader may see.
     """
-    if session.execute(_CANCEL, {"id": batch_id}).one_or_none() is None:
-        raise BatchNotFound
-    return _each(session, _UNFINISHED, batch_id, after, jobs.cancel_all)
+    given = {"id": batch_id, "reader": reader, "after": after}
+    if session.execute(_CANCEL, given).one_or_none() is None:
+        shown(session, batch_id, reader=reader)  # which says why
+    return _each(session, _UNFINISHED, given, partial(jobs.cancel_all, reader=reader))
 
 
-def retry_some(session: Session, batch_id: str, *, after: int) -> int | None:
+def retry_some(session: Session, batch_id: str, *, reader: str, after: int) -> int | None:
     """Redrive some failed jobs behind a position; answers where it stopped, None at the end.
 
     Raises:
-        BatchNotFound: there is none.
+        BatchNotFound, BatchGone: there is none that the reader may see.
         BatchCancelled: its owner wants no more of it.
     """
-    if shown(session, batch_id)["cancelled_at"] is not None:
+    if shown(session, batch_id, reader=reader)["cancelled_at"] is not None:
         raise BatchCancelled
-    return _each(session, _FAILED, batch_id, after, dead_letters.redrive_all)
+    given = {"id": batch_id, "reader": reader, "after": after}
+    return _each(session, _FAILED, given, dead_letters.redrive_all)
 
 
 def _each(
-    session: Session, query: Any, batch_id: str, after: int, verb: Callable[[Session, Sequence[str]], object]
+    session: Session, query: Any, given: Mapping[str, object], verb: Callable[[Session, Sequence[str]], object]
 ) -> int | None:
-    found = session.execute(query, {"id": batch_id, "after": after}).all()
+    found = session.execute(query, given).all()
     if not found:
         return None
     verb(session, [row.id for row in found])

@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from models import retention, snapshots
+from models import owners, retention, snapshots
 from models.errors import BacklogFull, DeadLetterNotFound
 from models.jobs import SHOWN_ATTEMPTS
 from models.states import DEAD, JobStatus, move
@@ -63,8 +63,8 @@ _MATCHES = """
     AND (CAST(:finished_after AS timestamptz) IS NULL OR finished_at >= CAST(:finished_after AS timestamptz))
     AND (CAST(:finished_before AS timestamptz) IS NULL OR finished_at < CAST(:finished_before AS timestamptz))
 """
-_COLUMNS = """id::text AS id, type, error_code, error_message, attempt, failures, max_attempts, lost_count, model,
-              created_at, finished_at, discarded_at"""
+_COLUMNS = """id::text AS id, owner, type, error_code, error_message, attempt, failures, max_attempts, lost_count,
+              model, created_at, finished_at, discarded_at"""
 _PAGE = text(f"""
     SELECT {_COLUMNS} FROM jobs WHERE {_MATCHES}
     AND (CAST(:at AS timestamptz) IS NULL OR (finished_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))
@@ -93,7 +93,7 @@ def one(session: Session, job_id: str) -> Row[Any]:
     """
     letter = session.execute(_ONE, {"id": job_id}).one_or_none()
     if letter is None:
-        raise retention.absence(session, job_id, unknown=DeadLetterNotFound())
+        raise retention.absence(session, job_id, reader=owners.ANYONE, unknown=DeadLetterNotFound())
     return letter
 
 
@@ -131,7 +131,7 @@ def redrive(session: Session, job_id: str) -> None:
         DeadLetterNotFound, JobGone: there is no such dead letter, or another redrive was faster.
     """
     if not redrive_all(session, [job_id]):
-        raise retention.absence(session, job_id, unknown=DeadLetterNotFound())
+        raise retention.absence(session, job_id, reader=owners.ANYONE, unknown=DeadLetterNotFound())
 
 
 def redrive_all(session: Session, job_ids: Sequence[str], *, delays: Sequence[float] | None = None) -> set[str]:

@@ -63,7 +63,7 @@ _ERASE_BATCHES = text("""
 def some(session: Session, owner: str, *, most: int) -> bool:
     """Erase up to ``most`` jobs of an owner, cancelled first, and batches that have none; whether there may be more."""
     ids = list(session.execute(_SOME, {"owner": owner, "most": most}).scalars())
-    jobs.cancel_all(session, ids)
+    jobs.cancel_all(session, ids, reader=owner)
     session.execute(_ERASE, {"ids": ids})
     batches: int = session.execute(_ERASE_BATCHES, {"owner": owner, "most": most}).rowcount  # type: ignore[attr-defined]
     return most in (len(ids), batches)

@@ -13,6 +13,8 @@ class Refusal(Exception):
     code = "refused"
     pointer: str | None = None
     """The field of the request that is to blame, where it is one."""
+    anothers: str | None = None
+    """What is there, but not for this caller (``job:<id>``). For the audit log alone: the answer does not tell."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -35,6 +37,15 @@ class BatchNotFound(Refusal):
 
     def __init__(self) -> None:
         super().__init__("There is no batch with this id.")
+
+
+class BatchGone(Refusal):
+    """There was such a batch; the last of its jobs has been removed."""
+
+    code = "batch_gone"
+
+    def __init__(self) -> None:
+        super().__init__("All jobs of this batch finished long ago and have been removed.")
 
 
 class BatchCancelled(Refusal):

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import clock, idempotency, retention
+from models import clock, idempotency, owners, retention
 from models.base import Bare, Base, stored_by_value
 from models.errors import AlreadyFinished, JobNotFound
 from models.states import DEAD, RUNNING, WAITING, JobStatus, in_sql, move
@@ -95,14 +95,15 @@ class Job(Base):
         Index("ix_jobs_dead_code", "error_code", "finished_at", "id", postgresql_where=text(DEAD)),
         Index("ix_jobs_dead_model", "model", "finished_at", "id", postgresql_where=text(DEAD)),
         Index("ix_jobs_discarded", "finished_at", "id", postgresql_where=text("discarded_at IS NOT NULL")),
-        Index("ix_jobs_owner", "owner", "created_at", "id"),
+        # Partial, although that is true of all: else a look-up by id alone could be planned to walk through it.
+        Index("ix_jobs_owner", "owner", "created_at", "id", postgresql_where=text("owner <> ''")),
         {"postgresql_with": {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}},
     )
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     """A version 4 UUID: unguessable, so that knowing it may serve as permission."""
     owner: Mapped[str] = mapped_column(Text)
-    """Who asked: the scope of idempotency keys and of fairness. Before accounts exist, the caller's address."""
+    """Who asked, as `models.owners` writes it: the scope of idempotency keys and of fairness, and who may see it."""
     type: Mapped[JobType] = mapped_column(stored_by_value(JobType))
     queue_class: Mapped[QueueClass] = mapped_column(stored_by_value(QueueClass))
     message: Mapped[str] = mapped_column(Text)
@@ -197,10 +198,10 @@ _INSERT = """
     FROM (SELECT t, GREATEST(t, CAST(:run_at AS timestamptz)) AS from_t
           FROM (SELECT clock_timestamp() AS t) AS clock) AS clock
 """
-_CREATE = text(_INSERT)
+_CREATE = text(_INSERT).execution_options(prepared=True)
 _CREATE_ONCE = text(
     f"WITH claimed AS ({idempotency.CLAIM_FOR_JOB}) {_INSERT} WHERE EXISTS (SELECT FROM claimed) RETURNING id"
-)
+).execution_options(prepared=True)
 
 
 def create(session: Session | Bare, new_job: NewJob) -> str:
@@ -249,44 +250,43 @@ SHOW = f"""
            ) END AS newest_attempts
     FROM jobs
 """  # noqa: S608
-_SHOWN = text(f"{SHOW} WHERE id = CAST(:id AS uuid)")
+_SHOWN = text(f"{SHOW} WHERE id = CAST(:id AS uuid) AND {owners.READABLE}").execution_options(prepared=True)
 
 
-def shown(session: Session | Bare, job_id: str) -> Mapping[Any, Any]:
+def shown(session: Session | Bare, job_id: str, *, reader: str) -> Mapping[Any, Any]:
     """The job as its owner sees it, its newest attempts inside. One statement: this is the route that is polled.
 
     Raises:
-        JobNotFound, JobGone: there is none.
+        JobNotFound, JobGone: there is none that the reader may see.
     """
-    job = session.execute(_SHOWN, {"id": job_id}).mappings().one_or_none()
+    job = session.execute(_SHOWN, {"id": job_id, "reader": reader}).mappings().one_or_none()
     if job is None:
-        raise retention.absence(session, job_id, unknown=JobNotFound())
+        raise retention.absence(session, job_id, reader=reader, unknown=JobNotFound())
     return job
 
 
-def cancel(session: Session, job_id: str) -> bool:
+def cancel(session: Session, job_id: str, *, reader: str) -> bool:
     """Stop an unfinished job for good; whether it was this call that did. A running attempt loses its claim.
 
     Raises:
-        JobNotFound, JobGone: there is none.
+        JobNotFound, JobGone: there is none that the reader may see.
         AlreadyFinished: it completed or failed before.
     """
-    if cancel_all(session, [job_id]):
+    if cancel_all(session, [job_id], reader=reader):
         return True
-    status = session.execute(text("SELECT status FROM jobs WHERE id = CAST(:id AS uuid)"), {"id": job_id}).scalar()
-    if status is None:
-        raise retention.absence(session, job_id, unknown=JobNotFound())
-    if status != JobStatus.CANCELLED:
+    if (status := shown(session, job_id, reader=reader)["status"]) != JobStatus.CANCELLED:
         raise AlreadyFinished(status)
     return False
 
 
-def cancel_all(session: Session, job_ids: Sequence[str]) -> int:
-    """Stop those of the jobs that are unfinished; how many there were."""
+def cancel_all(session: Session, job_ids: Sequence[str], *, reader: str) -> int:
+    """Stop those of the jobs that are unfinished and the reader's to see; how many there were."""
     moved = move(
         session,
         [{"id": job_id, "attempt": None} for job_id in job_ids],
         to=JobStatus.CANCELLED,
+        only_if=owners.READABLE,
+        reader=reader,
         changes="finished_at = clock_timestamp(), lease_until = NULL, leased_by = NULL, announced_at = NULL",
         log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'cancelled' FROM moved
                WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",

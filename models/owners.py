@@ -19,8 +19,18 @@ ANYONE = "*"
 """Not an owner: as ``reader``, whoever may read everything."""
 GUESTS = ("guest", "address")
 
-READABLE = "(owner = :reader OR split_part(owner, ':', 1) IN ('guest', 'address') OR :reader = '*')"
+_READABLE = "(owner = {reader} OR split_part(owner, ':', 1) IN ('guest', 'address') OR {reader} = '*')"
+READABLE = _READABLE.format(reader=":reader")
 """For the WHERE of whatever finds something by its id: every such statement carries it."""
+
+
+def readable_by(reader: str) -> str:
+    """The same where the reader is something else than a parameter.
+
+    >>> readable_by("wanted.reader").startswith("(owner = wanted.reader OR ")
+    True
+    """
+    return _READABLE.format(reader=reader)
 
 
 def of_user(user_id: str) -> str:
@@ -55,6 +65,15 @@ def of_address(address: str | None) -> str:
             return f"address:{ipaddress.ip_network((parsed.packed[:8] + bytes(8), 64))}"
         parsed = parsed.ipv4_mapped
     return f"address:{parsed}"
+
+
+def is_address(owner: str) -> bool:
+    """Whether it stands for all who call from there.
+
+    >>> is_address("address:192.0.2.7"), is_address("guest:5f0c")
+    (True, False)
+    """
+    return owner.startswith("address:")
 
 
 def is_guest(owner: str) -> bool:

@@ -2,7 +2,7 @@
 
 Finished jobs are removed by age, attempts and idempotency keys with them, and a
 tombstone tells a job that is gone from one that never was. What is unfinished
-has no age. Tombstones go too, a year later.
+has no age. Tombstones go too, a year later. A batch's own row is its tombstone.
 
 A job whose idempotency key still lives is spared, however short the retention:
 without it the same request would make a second job.
@@ -15,7 +15,7 @@ import datetime as dt
 from sqlalchemy import Index, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import clock
+from models import clock, owners
 from models.base import Bare, Base
 from models.errors import JobGone, Refusal
 
@@ -32,7 +32,7 @@ class Tombstone(Base):
 
     job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     owner: Mapped[str | None] = mapped_column(Text)
-    """Whose it was; null: removed by an older version, which did not write it down."""
+    """Whose it was; null: removed by an older version, which did not write it down. Only an operator learns of it."""
     removed_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
 
 
@@ -65,11 +65,10 @@ _SWEEP_TOMBSTONES = text("""
 def sweep(session: Session, *, days: float, most: int) -> int:
     """Remove up to ``most`` jobs that finished so many days ago; how many there were.
 
-    Batches that have lost their last job go, too.
+    Batches that lost their last job a year ago go, too.
     """
-    limits = {"seconds": days * DAY_SECONDS, "most": most}
-    removed: int = session.execute(_SWEEP, limits).rowcount  # type: ignore[attr-defined]
-    session.execute(_SWEEP_BATCHES, limits)
+    removed: int = session.execute(_SWEEP, {"seconds": days * DAY_SECONDS, "most": most}).rowcount  # type: ignore[attr-defined]
+    session.execute(_SWEEP_BATCHES, {"seconds": (days + TOMBSTONE_DAYS) * DAY_SECONDS, "most": most})
     return removed
 
 
@@ -79,10 +78,23 @@ def sweep_tombstones(session: Session, *, most: int) -> int:
     return session.execute(_SWEEP_TOMBSTONES, limits).rowcount  # type: ignore[attr-defined,no-any-return]
 
 
-_BURIED = text("SELECT removed_at FROM tombstones WHERE job_id = CAST(:id AS uuid)")
+# Both are looked up whatever is found, so that the time taken does not tell either.
+_LEFT = text(f"""
+    SELECT EXISTS (SELECT FROM tombstones WHERE job_id = CAST(:id AS uuid) AND {owners.READABLE}) AS gone,
+           EXISTS (SELECT FROM tombstones WHERE job_id = CAST(:id AS uuid) AND NOT {owners.READABLE}) OR
+           EXISTS (SELECT FROM jobs WHERE id = CAST(:id AS uuid) AND NOT {owners.READABLE}) AS anothers
+""")  # noqa: S608
 
 
-def absence(session: Session | Bare, job_id: str, *, unknown: Refusal) -> Refusal:
-    """Why there is no such job: `JobGone` if it was removed, else ``unknown``. For when it was not found."""
-    gone = session.execute(_BURIED, {"id": job_id}).mappings().one_or_none()
-    return unknown if gone is None else JobGone()
+def absence(session: Session | Bare, job_id: str, *, reader: str, unknown: Refusal) -> Refusal:
+    """Why there is no such job for this reader: `JobGone` if it was removed, else ``unknown``.
+
+    For when it was not found. Only who might have read it learns that it was there.
+    """
+    left = session.execute(_LEFT, {"id": job_id, "reader": reader}).mappings().one_or_none()
+    assert left is not None
+    if left["gone"]:
+        return JobGone()
+    if left["anothers"]:
+        unknown.anothers = f"job:{job_id}"
+    return unknown

@@ -88,6 +88,7 @@ WITH given AS (
 ), held AS MATERIALIZED (
     SELECT given.* FROM jobs JOIN given USING (id)
     WHERE jobs.attempt = COALESCE(given.attempt, jobs.attempt) AND jobs.status = ANY(CAST(:sources AS text[]))
+    AND {only_if}
     ORDER BY jobs.id FOR UPDATE OF jobs
 ), moved AS (
     UPDATE jobs SET status = :target, updated_at = clock_timestamp(), {changes}
@@ -106,6 +107,7 @@ def move(  # noqa: PLR0913
     *,
     to: JobStatus,
     leaving: frozenset[JobStatus] | None = None,
+    only_if: str = "true",
     changes: str,
     log: str,
     returning: str = "id",
@@ -119,6 +121,7 @@ def move(  # noqa: PLR0913
             the same columns.
         leaving: those of the states it may come from that this verb is for; all of them, if not given. A worker ends
             only what runs, although a waiting job may fail too, by its deadline.
+        only_if: what else must hold of the job, as SQL.
         changes: what else the UPDATE sets, as SQL.
         log: the statement that notes it in ``attempts``, as SQL over ``moved`` (and ``given``).
         returning: columns of the jobs that did move, ``id`` among them.
@@ -126,7 +129,7 @@ def move(  # noqa: PLR0913
     if not rows:
         return []
     columns = tuple(rows[0])
-    statement = _move_statement(columns, changes, log, returning)
+    statement = _move_statement(columns, only_if, changes, log, returning)
     arrays = {column: [row[column] for row in rows] for column in columns}
     sources = [state.value for state in leaving or MAY_BECOME if to in MAY_BECOME[state]]
     given = {**arrays, **parameters, "sources": sources, "target": to.value}
@@ -150,6 +153,9 @@ def changed_in(session: Session) -> Mapping[str, str]:
 
 
 @cache
-def _move_statement(columns: tuple[str, ...], changes: str, log: str, returning: str) -> TextClause:
+def _move_statement(columns: tuple[str, ...], only_if: str, changes: str, log: str, returning: str) -> TextClause:
     arrays = ", ".join(f"CAST(:{column} AS {_TYPES.get(column, 'text')}[])" for column in columns)
-    return text(_MOVE.format(arrays=arrays, names=", ".join(columns), changes=changes, log=log, returning=returning))
+    names = ", ".join(columns)
+    return text(
+        _MOVE.format(arrays=arrays, names=names, only_if=only_if, changes=changes, log=log, returning=returning)
+    )

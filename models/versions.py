@@ -7,18 +7,23 @@ itself: the place in the queue, and the time left.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import text
 
 from models.base import Bare
 from models.jobs import SHOW
+from models.owners import readable_by
 
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _VERSIONS = text("SELECT id::text AS id, status, attempt, updated_at FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
-_SHOWN = text(f"{SHOW} WHERE id = ANY(CAST(:ids AS uuid[]))")
+# An array of ids and one of readers: jobs are found by their keys, each for whoever wants to see it.
+_SHOWN = text(f"""
+    SELECT shown.*, reader FROM unnest(CAST(:ids AS uuid[]), CAST(:readers AS text[])) AS wanted(wanted_id, reader),
+    LATERAL ({SHOW} WHERE id = wanted_id AND {readable_by("wanted.reader")}) AS shown
+""")  # noqa: S608
 
 
 def version_of(job: Mapping[Any, Any]) -> str:
@@ -36,7 +41,8 @@ def versions(session: Bare, job_ids: Sequence[str]) -> dict[str, tuple[str, str]
     return {job["id"]: (job["status"], version_of(job)) for job in rows}
 
 
-def shown_at_once(session: Bare, job_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """Those of these jobs that there are, each as `models.jobs.shown` has it."""
-    rows = session.execute(_SHOWN, {"ids": list(job_ids)}).mappings().all()
-    return {job["id"]: job for job in rows}
+def shown_at_once(session: Bare, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Those of these jobs that their readers may see, each as `models.jobs.shown` has it; by id and reader."""
+    ids, readers = zip(*wanted, strict=True)
+    rows = session.execute(_SHOWN, {"ids": list(ids), "readers": list(readers)}).mappings().all()
+    return {(job["id"], job["reader"]): job for job in rows}

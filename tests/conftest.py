@@ -27,6 +27,7 @@ import local.valkey
 from models import base, settings, waiting
 from models.settings import Settings
 from tests.browsers import browser
+from tests.factories import TOKEN_KEY
 
 __all__ = ["ROOT", "Servers", "browser"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -37,7 +38,7 @@ TABLES = (
     "users, sessions, refresh_tokens, api_keys, invitations, audit_log"
 )
 
-CALLERS = {"ENVIRONMENT": "test", "TOKEN_KEY": "a-key-of-the-tests-of-43-characters-12345678", "ALLOW_GUESTS": "true"}
+CALLERS = {"ENVIRONMENT": "test", "TOKEN_KEY": TOKEN_KEY, "ALLOW_GUESTS": "true"}
 
 # No test asserts a time, hypothesis's own limit for an example included.
 hypothesis.settings.register_profile("parley", deadline=None)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 import uuid
 from typing import Any
 
 from sqlalchemy import update
 
-from models import attempts, jobs
+from api.tokens import Tokens
+from models import attempts, batches, jobs
+from models.api_keys import ApiKey, Scope
 from models.attempts import Attempt, Claimed
 from models.base import Session
+from models.batches import Prompt
 from models.jobs import Job, JobType, NewJob, QueueClass
+from models.principals import hashed
+from models.sessions import UserSession
+from models.settings import Settings
 from models.states import FINISHED, RUNNING, JobStatus
+from models.users import Role, User
 
 WORKER = "worker-1"
+TOKEN_KEY = "a-key-of-the-tests-of-43-characters-12345678"
 
 
 def now() -> dt.datetime:
@@ -97,3 +106,48 @@ def create(message: str = "Why is the sky blue?", **options: Any) -> str:
     facts = {"owner": "address:192.0.2.1", "type": JobType.CHAT, "max_attempts": 5, "deadline_seconds": 600.0}
     with Session.begin() as session:
         return jobs.create(session, NewJob(message=message, **{**facts, **options}))
+
+
+def a_batch(owner: str, *messages: str) -> str:
+    """Store a batch by the verb; answers its id."""
+    facts: dict[str, Any] = {"type": JobType.CHAT, "max_attempts": 5, "deadline_seconds": 600.0}
+    prompts = [Prompt(owner=owner, message=message, **facts) for message in messages or ("Why is the sky blue?",)]
+    with Session.begin() as session:
+        return batches.create(session, prompts)
+
+
+def a_user(**columns: Any) -> str:
+    """Store a user; answers the id."""
+    user_id = str(uuid.uuid4())
+    facts = {"id": user_id, "username": f"user-{user_id[:8]}", "display_name": "Somebody", "role": Role.USER}
+    with Session.begin() as session:
+        session.add(User(**{**facts, **columns}))
+    return user_id
+
+
+def a_key(user_id: str, *scopes: Scope, **columns: Any) -> str:
+    """Store an API key of this user; answers its text."""
+    key = f"parley_{secrets.token_urlsafe(32)}"
+    facts = {"id": str(uuid.uuid4()), "user_id": user_id, "name": "script", "prefix": key[:14]}
+    with Session.begin() as session:
+        session.add(ApiKey(**{**facts, "key_hash": hashed(key), "scopes": list(scopes), **columns}))
+    return key
+
+
+def signed_in(user_id: str, *, seconds: float = 900, **columns: Any) -> dict[str, str]:
+    """Headers of this user, signed in anew.
+
+    Args:
+        seconds: how long the access token is good; negative: it ended so long ago.
+        columns: of the session.
+    """
+    session_id = columns.setdefault("id", str(uuid.uuid4()))
+    with Session.begin() as session:
+        session.add(UserSession(**{"user_id": user_id, "expires_at": now() + dt.timedelta(days=30), **columns}))
+    tokens = Tokens(Settings(token_key=TOKEN_KEY, access_seconds=seconds))
+    return bearer(tokens.sign(user_id=user_id, session_id=session_id))
+
+
+def bearer(credential: str) -> dict[str, str]:
+    """Headers with it."""
+    return {"Authorization": f"Bearer {credential}"}

@@ -22,7 +22,6 @@ WALL_CLOCKS = {
 HARMLESS = {
     "api/health.py": "shown to people, as this machine's time",
     "api/schemas.py": "whether runAt is within a year: a bound against mistakes",
-    "models/live/partial.py": "who watches partial text: clocks apart cost the text as it is said, never the reply",
     "tasks/llm/openai_compatible.py": "a Retry-After that is a date: of a clock that is not ours either, and capped",
 }
 

@@ -155,11 +155,12 @@ def upgrade() -> None:
     op.execute(APPEND_ONLY)
     # A long table is not locked while its index is built.
     with op.get_context().autocommit_block():
-        for table in ("jobs", "batches"):
+        for table, condition in (("jobs", sa.text("owner <> ''")), ("batches", None)):
             op.create_index(
                 f"ix_{table}_owner",
                 table,
                 ["owner", "created_at", "id"],
+                postgresql_where=condition,
                 postgresql_concurrently=True,
                 if_not_exists=True,
             )

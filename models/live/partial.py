@@ -2,7 +2,8 @@
 
 Writing it for every call would cost a worker more than the call. So whoever
 watches a job says so (a sorted set of job ids, each with the time until which
-that holds), and a worker writes only what is watched. It writes the whole text
+that holds, by Redis's clock, for those of an api and of a worker may differ),
+and a worker writes only what is watched. It writes the whole text
 each time, not what was added: an erased Redis is whole again with the next
 word, and a reader never finds a piece without its beginning. Readers take only
 the bytes they have not had.
@@ -30,6 +31,16 @@ READERS = 8
 PAUSE_SECONDS = 1.0
 """After a failure nobody tries again at once: each try could wait for a second."""
 
+_WATCH = f"""
+    local until_then = redis.call('TIME')[1] + {WATCHED_SECONDS}
+    for _, job_id in ipairs(ARGV) do redis.call('ZADD', KEYS[1], until_then, job_id) end
+    redis.call('EXPIRE', KEYS[1], {4 * WATCHED_SECONDS})
+"""
+_WATCHED = """
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. redis.call('TIME')[1])
+    return redis.call('ZRANGE', KEYS[1], 0, -1)
+"""
+
 
 class PartialText:
     """The text of running attempts, in Redis. One for each process."""
@@ -45,13 +56,8 @@ class PartialText:
 
     def watch(self, job_ids: Iterable[str]) -> None:
         """Somebody wants to see what the models say about these jobs, for the next `WATCHED_SECONDS`."""
-        until = time.time() + WATCHED_SECONDS
-        watched = dict.fromkeys(job_ids, until)
-        if watched:
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.zadd(self._watched, watched)
-            pipeline.expire(self._watched, 4 * WATCHED_SECONDS)
-            self._quietly(pipeline.execute)
+        if watched := set(job_ids):
+            self._quietly(lambda: self._redis.eval(_WATCH, 1, self._watched, *watched))
 
     def watched(self) -> set[str]:
         """Jobs that somebody watches now.
@@ -59,11 +65,8 @@ class PartialText:
         Raises:
             RedisError, OSError
         """
-        now = time.time()
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zrangebyscore(self._watched, now, "+inf")
-        pipeline.zremrangebyscore(self._watched, "-inf", f"({now}")
-        return {job_id.decode() for job_id in pipeline.execute()[0]}
+        watched: Any = self._redis.eval(_WATCHED, 1, self._watched)
+        return {job_id.decode() for job_id in watched}
 
     def put(self, texts: Mapping[tuple[str, int], bytes]) -> None:
         """What was said so far, whole, by job id and attempt; tells those who watch.

@@ -132,7 +132,7 @@ def test_the_longest_message_is_stored_whole(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/api/jobs", {"POST", "OPTIONS"}),
+        ("PUT", "/api/jobs", {"GET", "HEAD", "POST", "OPTIONS"}),
         ("PUT", "/api/jobs/46bedf00-6eee-4cd8-a948-ccd3065cdc9a", {"GET", "HEAD", "OPTIONS"}),
         ("POST", "/health", {"GET", "HEAD", "OPTIONS"}),
     ],

@@ -428,11 +428,11 @@ def test_results_of_many_pages_are_one_answer(client: FlaskClient, monkeypatch: 
     whole, asked = results.Place.page, 0
 
     class Paged(results.ByTime):
-        def page(self, session: Any) -> Any:
+        def page(self, session: Any, *, reader: str) -> Any:
             nonlocal asked
             asked += 1
             after = self._after
-            rows = super().page(session)[:paged]
+            rows = super().page(session, reader=reader)[:paged]
             self._after = (rows[-1]["finished_at"], rows[-1]["position"]) if rows else after
             return rows
 
@@ -527,6 +527,21 @@ def test_an_unknown_batch_is_not_found(client: FlaskClient, batch_id: str, metho
     response = client.open(f"/api/batches/{batch_id}{path}", method=method)
 
     assert (response.status_code, response.get_json()["code"]) == (404, "batch_not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("GET", "/results"), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry-failed")],
+)
+def test_a_batch_whose_jobs_have_been_removed_is_gone(client: FlaskClient, method: str, path: str) -> None:
+    """It was there, and is not unknown."""
+    batch_id = post(client, "x").get_json()["batchId"]
+    with Session.begin() as session:
+        session.execute(text("DELETE FROM jobs"))
+
+    response = client.open(f"/api/batches/{batch_id}{path}", method=method)
+
+    assert (response.status_code, response.get_json()["code"]) == (410, "batch_gone")
 
 
 def test_ten_thousand_prompts_are_one_batch(app: Flask) -> None:

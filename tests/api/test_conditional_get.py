@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from models import attempts, dead_letters, jobs
 from models.base import Session
+from models.owners import ANYONE
 from models.settings import Settings
 from models.states import JobStatus
 from tests.factories import WORKER, a_job, ask, claim, create
@@ -31,7 +32,7 @@ def begin(job_id: str) -> None:
 
 def cancel(job_id: str) -> None:
     with Session.begin() as session:
-        jobs.cancel(session, job_id)
+        jobs.cancel(session, job_id, reader=ANYONE)
 
 
 def redrive(job_id: str) -> None:

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from api.events import Cursor
 from api.reader import Reader
+from models.owners import ANYONE
 from models.states import JobStatus
 from tests.factories import a_job, change, create
 
@@ -115,7 +116,7 @@ def test_an_unknown_job_is_not_found(client: FlaskClient, job_id: str) -> None:
 def test_a_cursor_is_its_id(app: Flask) -> None:
     """Read back from what was sent, it sends the same news: none."""
     job_id = a_job(status=JobStatus.RETRYING)
-    job = Reader().read(job_id)
+    job = Reader().read(job_id, reader=ANYONE)
     cursor = Cursor(job_id)
     with app.test_request_context():
         first = list(cursor.news(job))

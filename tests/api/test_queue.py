@@ -70,9 +70,9 @@ def test_the_reason_says_what_is_waited_for(client: FlaskClient, columns: dict[s
 
 def test_an_owner_at_its_limit_is_told_so(client: FlaskClient) -> None:
     """It holds half of the slots, and somebody else waits."""
-    a_job(owner="loud", status=JobStatus.ANALYZING)
-    behind = a_job(owner="loud")
-    a_job(owner="quiet")
+    a_job(owner="guest:loud", status=JobStatus.ANALYZING)
+    behind = a_job(owner="guest:loud")
+    a_job(owner="guest:quiet")
     snapshot(share=1)
 
     assert place(client, behind)["waitReason"] == "owner_limit"

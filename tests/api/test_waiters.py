@@ -6,17 +6,22 @@ import dataclasses
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import psycopg2
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.reader import Reader
 from api.waiters import Waiter, Waiters
-from models import jobs
-from models.base import Session
+from models import jobs, versions
+from models.base import Session, is_outage
 from models.errors import JobNotFound
 from models.live import changes
 from models.live.changes import Change, Publisher
 from models.live.partial import PartialText
+from models.owners import ANYONE
 from models.settings import Settings
 from models.states import JobStatus
 from models.versions import version_of
@@ -35,7 +40,7 @@ def waiters_of(settings: Settings, **options: int) -> Waiters:
 def see(waiter: Waiter | None, job_id: str) -> Waiter:
     """As a request does: read, then note what was read."""
     assert waiter is not None
-    waiter.seen = version_of(Reader().read(job_id))
+    waiter.seen = version_of(Reader().read(job_id, reader=ANYONE))
     return waiter
 
 
@@ -51,7 +56,7 @@ def until_woken(waiter: Waiter, tell: Callable[[], None]) -> None:
 
 def cancel(job_id: str) -> None:
     with Session.begin() as session:
-        jobs.cancel(session, job_id)
+        jobs.cancel(session, job_id, reader=ANYONE)
 
 
 @pytest.mark.parametrize("redis_url", [None, NOBODY])
@@ -150,7 +155,7 @@ def test_many_readers_share_their_queries(db: Settings) -> None:
 
     def read(job_id: str) -> str | None:
         try:
-            return str(reader.read(job_id)["id"])
+            return str(reader.read(job_id, reader=ANYONE)["id"])
         except JobNotFound:
             return None
 
@@ -158,3 +163,50 @@ def test_many_readers_share_their_queries(db: Settings) -> None:
         found = list(threads.map(read, asked))
 
     assert found == [*ids, *ids, None]
+
+
+def silent(monkeypatch: pytest.MonkeyPatch, reader: Reader, *, others: int) -> list[list[str]]:
+    """A database that lets one query wait until so many batches wait behind it; the queries it was asked."""
+    asked: list[list[str]] = []
+
+    def look(_: object, job_ids: list[str]) -> dict[str, Any]:
+        asked.append(job_ids)
+        eventually(lambda: len(reader._waiting) >= others)
+        raise OperationalError(None, None, psycopg2.OperationalError("the database did not answer in time"))
+
+    monkeypatch.setattr("api.reader.MOST_AT_ONCE", 1)
+    monkeypatch.setattr(versions, "shown_at_once", look)
+    return asked
+
+
+def test_who_waits_behind_a_query_that_got_no_answer_does_not_ask_again(
+    db: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch would wait as long as the first, one after the other."""
+    reader, ids = Reader(patience_seconds=BOUND), [create() for _ in range(6)]
+    asked = silent(monkeypatch, reader, others=5)
+
+    with ThreadPoolExecutor(6) as threads:
+        errors = [
+            future.exception(BOUND) for future in [threads.submit(reader.read, job_id, reader=ANYONE) for job_id in ids]
+        ]
+
+    assert [type(error) for error in errors] == [OperationalError] * 6
+    assert len(asked) == 1
+
+
+def test_who_gets_no_turn_in_time_is_told_that_the_database_is_away(
+    db: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may only be slow; a caller cannot tell, and does not wait longer than for one that is frozen."""
+    reader, one, other = Reader(patience_seconds=0.1), create(), create()
+    silent(monkeypatch, reader, others=2)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(reader.read, one, reader=ANYONE)
+        eventually(reader._turn.locked)
+        late = threads.submit(reader.read, other, reader=ANYONE).exception(BOUND)
+        reader._join((one, ANYONE))  # which lets the query end
+        assert isinstance(late, PoolTimeout)
+        assert is_outage(late)
+        assert isinstance(first.exception(BOUND), OperationalError)

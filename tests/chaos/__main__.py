@@ -2,6 +2,7 @@
 
 python -m tests.chaos --jobs 300
 python -m tests.chaos --seeds 3 --jobs 1000 --calm-deals 2 --own-times
+python -m tests.chaos --jobs 2000 --deals 15 --own-times --faults "erase redis" "kill redis"
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pathlib
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +24,7 @@ from models import settings
 from scripts import check_invariants
 from tests.chaos.clients import Clients, orders
 from tests.chaos.history import History
-from tests.chaos.nemesis import Nemesis
+from tests.chaos.nemesis import FAULTS, Nemesis
 from tests.chaos.plant import Plant
 from tests.chaos.verdict import ATTEMPTS, JOBS, Counts, judge
 from tests.fake_llm import FakeLLM
@@ -45,6 +47,8 @@ SHORT_TIMES = {
 def main() -> int:
     """Run; 0 if every run was good."""
     wanted = _arguments()
+    # As Ctrl-C: whoever is frozen does not hear that it should end, and would stay, frozen, for good.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     first = int(os.environ.get("PARLEY_SEED") or secrets.randbelow(1_000_000))
     is_good = True
     for seed in range(first, first + wanted.seeds):
@@ -59,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--deals", type=int, default=1, help="how often each kind of fault comes")
     parser.add_argument("--calm-deals", type=int, default=0, help="the same before, without the database's and model's")
     parser.add_argument("--own-times", action="store_true", help="leases and back-offs as in production")
+    parser.add_argument("--faults", nargs="+", default=FAULTS, choices=FAULTS, metavar="FAULT", help="only these")
     return parser.parse_args()
 
 
@@ -92,7 +97,14 @@ def _chaos(
 ) -> Counts:
     chance = random.Random(seed)
     nemesis = Nemesis(
-        plant, llm, history, chance, lease_seconds=lease_seconds, deals=wanted.deals, calm_deals=wanted.calm_deals
+        plant,
+        llm,
+        history,
+        chance,
+        lease_seconds=lease_seconds,
+        deals=wanted.deals,
+        calm_deals=wanted.calm_deals,
+        faults=wanted.faults,
     )
     clients = Clients(plant, history, orders(chance, seed=seed, jobs=wanted.jobs, seconds=nemesis.seconds))
     clients.start()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -39,6 +39,16 @@ NETWORK: tuple[tuple[str, Mode, float, float], ...] = (
     ("model", "delay", 2, 4),
 )
 """What the proxies do, and for how many seconds."""
+KILLED = ("api", "dispatcher", "worker", "postgres", "redis")
+FREEZE_WORKER, FREEZE_DISPATCHER, ERASE = "freeze worker past its lease", "freeze dispatcher", "erase redis"
+FAULTS = (
+    *(f"kill {name}" for name in KILLED),
+    FREEZE_WORKER,
+    FREEZE_DISPATCHER,
+    *(f"{mode} {server}" for server, mode, _, _ in NETWORK),
+    ERASE,
+)
+"""All there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,7 @@ class Nemesis:
         deals: how often the whole deck is dealt.
         calm_deals: how often, before that, the part of it that leaves database and model alone: what a lost worker
             costs can be told only there.
+        faults: the deck's cards.
     """
 
     def __init__(
@@ -73,10 +84,11 @@ class Nemesis:
         lease_seconds: float,
         deals: int,
         calm_deals: int,
+        faults: Sequence[str] = FAULTS,
     ) -> None:
         self._plant, self._llm, self._history, self._chance = plant, llm, history, chance
         self._lease_seconds = lease_seconds
-        deck = [name for name in sorted(self._kinds()) for _ in range(1 + ("worker" in name))]
+        deck = [name for name in sorted(faults) for _ in range(1 + ("worker" in name))]
         calm = [name for name in deck if "postgres" not in name and "model" not in name]
         dealt = [chance.sample(cards, len(cards)) for cards in [calm] * calm_deals + [deck] * deals]
         self._deck = [name for cards in reversed(dealt) for name in cards]
@@ -116,17 +128,15 @@ class Nemesis:
             self._healing.append((time.monotonic() + fault.seconds, name, fault.heal))
 
     def _kinds(self) -> dict[str, Callable[[], Fault]]:
-        kills = {f"kill {name}": self._killing(name) for name in ("api", "dispatcher", "worker", "postgres", "redis")}
+        kills = {f"kill {name}": self._killing(name) for name in KILLED}
         freezes = {
-            "freeze worker past its lease": self._freezing(
-                "worker", 1.3 * self._lease_seconds, 1.6 * self._lease_seconds
-            ),
-            "freeze dispatcher": self._freezing("dispatcher", 2, 7),
+            FREEZE_WORKER: self._freezing("worker", 1.3 * self._lease_seconds, 1.6 * self._lease_seconds),
+            FREEZE_DISPATCHER: self._freezing("dispatcher", 2, 7),
         }
         network = {
             f"{mode} {server}": self._failing(server, mode, least, most) for server, mode, least, most in NETWORK
         }
-        return {**kills, **freezes, **network, "erase redis": self._erase}
+        return {**kills, **freezes, **network, ERASE: self._erase}
 
     def _killing(self, name: str) -> Callable[[], Fault]:
         """The plant starts another."""

@@ -35,10 +35,11 @@ from models.attempts import Claimed, Ending, Outcome
 from models.base import Session
 from models.errors import AlreadyFinished, DeadLetterNotFound
 from models.jobs import JobType, NewJob, QueueClass
+from models.owners import ANYONE
 from tests.factories import WORKER, change
 
 IS_LONG = os.environ.get("PARLEY_CHAOS") == "full"
-EXAMPLES, STEPS = (300, 50) if IS_LONG else (8, 40)
+EXAMPLES, STEPS = (300, 50) if IS_LONG else (24, 40)
 FOR_EVER = 3600.0
 OWNERS = ("address:192.0.2.1", "address:192.0.2.2")
 WAITING = ("created", "retrying")
@@ -207,7 +208,7 @@ class Verbs(RuleBasedStateMachine):
         expected = {
             (job_id, number)
             for job_id, number in hints
-            if self.twins[job_id].status in WAITING and self.twins[job_id].attempt == number
+            if (twin := self.twins[job_id]).status in WAITING and twin.is_due and twin.attempt == number
         }
         assert sorted((each.id, each.attempt - 1) for each in claims) == sorted(expected)
         for job_id, _ in expected:
@@ -324,7 +325,7 @@ class Verbs(RuleBasedStateMachine):
         twin = self.twins[job_id]
         try:
             with Session.begin() as session:
-                answer: object = jobs.cancel(session, job_id)
+                answer: object = jobs.cancel(session, job_id, reader=ANYONE)
         except AlreadyFinished:
             answer = AlreadyFinished
 
@@ -332,6 +333,20 @@ class Verbs(RuleBasedStateMachine):
         assert answer is known.get(twin.status, True)
         if answer is True:
             twin.leave("cancelled", "cancelled")
+
+    @rule(job_id=ids)
+    def redrive_later(self, job_id: str) -> None:
+        """One of many: it comes due after those before it, whatever hints there still are from before."""
+        twin = self.twins[job_id]
+        with Session.begin() as session:
+            driven = dead_letters.redrive_all(session, [job_id], delays=[FOR_EVER])
+
+        assert driven == ({job_id} if twin.status == "failed" else set())
+        if driven:
+            twin.leave("created")
+            twin.failures = twin.lost = 0
+            twin.is_due = twin.may_come_due = twin.is_late = False
+            self._claim([(job_id, twin.attempt)])
 
     @rule(job_id=ids)
     def redrive(self, job_id: str) -> None:

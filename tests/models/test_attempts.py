@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from models import attempts, heartbeats, leases
+from models import announcements, attempts, dead_letters, heartbeats, leases
 from models.attempts import Ending, Outcome
 from models.base import Session
 from models.states import JobStatus
@@ -53,6 +53,32 @@ def test_a_bundle_with_unknown_finished_and_repeated_jobs_claims_the_rest() -> N
         claims = attempts.claim(session, hints, worker="w", lease_seconds=15)
 
     assert [one.id for one in claims] == [good]
+
+
+def test_a_hint_from_before_a_delayed_redrive_does_not_begin_it_early() -> None:
+    """The attempt's number is still the one the hint names; the time is not yet that of the job."""
+    job_id = create()
+    change(job_id, deadline_at=text("clock_timestamp() - interval '1 second'"))
+    with Session.begin() as session:
+        leases.expire(session)
+        dead_letters.redrive_all(session, [job_id], delays=[60.0])
+
+    early = claim(job_id, expected=0)
+    change(job_id, next_attempt_at=text("clock_timestamp() - interval '1 second'"))
+    with Session.begin() as session:
+        announcements.promote(session)
+
+    assert early is None
+    assert claim(job_id, expected=0) is not None
+
+
+def test_a_hint_does_not_cut_a_back_off_short() -> None:
+    """Whoever knows the number of the attempt that failed, and whyever."""
+    job_id = create()
+    claim(job_id)
+    end(job_id, Outcome.RETRIED, error_code="x", error_message="y", delay_seconds=60.0)
+
+    assert claim(job_id, expected=1) is None
 
 
 def test_a_completed_job_has_its_answer_its_usage_and_all_its_times() -> None:

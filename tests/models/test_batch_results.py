@@ -12,6 +12,7 @@ from models import attempts, batch_results, batches
 from models.attempts import Ending, Outcome
 from models.base import Autocommit, Session
 from models.jobs import QueueClass
+from models.owners import ANYONE
 from models.states import JobStatus
 from tests.factories import a_job, ask, claim, now, the_job
 
@@ -30,12 +31,15 @@ def a_batch(*statuses: JobStatus, **columns: Any) -> tuple[str, list[str]]:
 def by_time(batch_id: str, after: tuple[dt.datetime, int] = BEGINNING) -> list[int]:
     with Autocommit() as session:
         before = batch_results.horizon(session)
-        return [row["position"] for row in batch_results.by_time(session, batch_id, after=after, before=before)]
+        return [
+            row["position"]
+            for row in batch_results.by_time(session, batch_id, reader=ANYONE, after=after, before=before)
+        ]
 
 
 def by_position(batch_id: str, after: int = -1) -> list[int]:
     with Autocommit() as session:
-        return [row["position"] for row in batch_results.by_position(session, batch_id, after=after)]
+        return [row["position"] for row in batch_results.by_position(session, batch_id, reader=ANYONE, after=after)]
 
 
 def test_results_by_position_end_before_the_first_that_is_unfinished() -> None:
@@ -93,5 +97,5 @@ def test_a_batch_is_over_when_nothing_of_it_is_unfinished() -> None:
     running, _ = a_batch(JobStatus.COMPLETED, JobStatus.ANALYZING)
 
     with Autocommit() as session:
-        assert batch_results.is_over(session, over)
-        assert not batch_results.is_over(session, running)
+        assert batch_results.is_over(session, over, reader=ANYONE)
+        assert not batch_results.is_over(session, running, reader=ANYONE)

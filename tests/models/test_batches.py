@@ -15,6 +15,7 @@ from models.base import Session
 from models.batches import Prompt
 from models.errors import BatchCancelled, BatchNotFound, IdempotencyKeyReused
 from models.jobs import Job, JobType, QueueClass
+from models.owners import ANYONE
 from models.states import JobStatus
 from tests.factories import a_job, claim, create, now, the_attempt, the_job
 
@@ -58,7 +59,7 @@ def through(some: Any, batch_id: str) -> None:
     position = -1
     while position is not None:
         with Session.begin() as session:
-            position = some(session, batch_id, after=position)
+            position = some(session, batch_id, reader=ANYONE, after=position)
 
 
 def test_a_batch_is_jobs_of_the_batch_class_in_the_order_of_its_prompts() -> None:
@@ -165,7 +166,7 @@ def test_the_counts_of_a_batch_are_those_of_its_jobs() -> None:
     a_job(status=JobStatus.FAILED)
 
     with Session() as session:
-        batch = batches.shown(session, batch_id)
+        batch = batches.shown(session, batch_id, reader=ANYONE)
 
     assert (batch["total"], batch["counts"]) == (3, {"completed": 1, "failed": 2})
 
@@ -175,9 +176,9 @@ def test_an_unknown_batch_is_refused_by_every_verb() -> None:
     unknown = str(uuid.uuid4())
 
     for verb in (
-        lambda session: batches.shown(session, unknown),
-        lambda session: batches.cancel_some(session, unknown, after=-1),
-        lambda session: batches.retry_some(session, unknown, after=-1),
+        lambda session: batches.shown(session, unknown, reader=ANYONE),
+        lambda session: batches.cancel_some(session, unknown, reader=ANYONE, after=-1),
+        lambda session: batches.retry_some(session, unknown, reader=ANYONE, after=-1),
     ):
         with pytest.raises(BatchNotFound), Session.begin() as session:
             verb(session)
@@ -190,15 +191,15 @@ def test_cancelling_a_batch_stops_what_is_unfinished_and_nothing_else() -> None:
     claimed = claim(running.id)
     assert claimed is not None
     with Session.begin() as session:
-        jobs.cancel(session, done.id)
+        jobs.cancel(session, done.id, reader=ANYONE)
     other = a_job()
 
     through(batches.cancel_some, batch_id)
     with Session() as session:
-        first = batches.shown(session, batch_id)
+        first = batches.shown(session, batch_id, reader=ANYONE)
     through(batches.cancel_some, batch_id)
     with Session() as session:
-        again = batches.shown(session, batch_id)
+        again = batches.shown(session, batch_id, reader=ANYONE)
 
     assert first["counts"] == again["counts"] == {"cancelled": batches.PAGE_ROWS + 5}
     assert first["cancelled_at"] == again["cancelled_at"] is not None
@@ -227,4 +228,4 @@ def test_a_cancelled_batch_is_not_retried() -> None:
     through(batches.cancel_some, batch_id)
 
     with pytest.raises(BatchCancelled), Session.begin() as session:
-        batches.retry_some(session, batch_id, after=-1)
+        batches.retry_some(session, batch_id, reader=ANYONE, after=-1)

@@ -14,6 +14,7 @@ from models.attempts import Ending, Outcome
 from models.base import Session
 from models.invariants import Checked
 from models.jobs import JobType, NewJob
+from models.owners import ANYONE
 from models.states import JobStatus
 from tests.factories import a_job, ask, change, claim, create, now
 
@@ -66,7 +67,7 @@ def test_whatever_the_verbs_have_done_nothing_is_broken() -> None:
         end(job_id, 1, outcome)
     with Session.begin() as session:
         leases.reap(session)
-        jobs.cancel(session, cancelled)
+        jobs.cancel(session, cancelled, reader=ANYONE)
         dead_letters.redrive(session, failed)
     end(lost, 1, Outcome.COMPLETED)
 

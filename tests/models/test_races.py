@@ -23,6 +23,7 @@ from models.attempts import Ending, Outcome
 from models.base import Session
 from models.errors import AlreadyFinished, DeadLetterNotFound
 from models.jobs import QueueClass
+from models.owners import ANYONE
 from models.states import JobStatus
 from tests.factories import WORKER, a_job, create
 
@@ -61,7 +62,7 @@ def complete(job_id: str, attempt: int = 1) -> bool:
 def cancel(job_id: str) -> bool:
     try:
         with Session.begin() as session:
-            return jobs.cancel(session, job_id)
+            return jobs.cancel(session, job_id, reader=ANYONE)
     except AlreadyFinished:
         return False
 

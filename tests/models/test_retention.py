@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
-from models import dead_letters, jobs, retention
+from models import batches, dead_letters, jobs, retention
 from models.attempts import Attempt
 from models.base import Session
 from models.batches import Batch
-from models.errors import JobGone, JobNotFound, Refusal
+from models.errors import BatchGone, JobGone, JobNotFound, Refusal
 from models.idempotency import IdempotencyKey
 from models.jobs import Job
+from models.owners import ANYONE
 from models.retention import Tombstone
 from models.states import FINISHED, JobStatus
 from tests.factories import a_job, change, now
@@ -60,7 +63,7 @@ def a_batch(*, age: dt.timedelta = LONG_AGO) -> str:
 
 def absence(job_id: str) -> Refusal:
     with Session() as session:
-        return retention.absence(session, job_id, unknown=JobNotFound())
+        return retention.absence(session, job_id, reader=ANYONE, unknown=JobNotFound())
 
 
 def test_what_finished_long_ago_goes_with_its_attempts_and_leaves_a_tombstone() -> None:
@@ -108,18 +111,34 @@ def test_a_job_whose_key_still_lives_stays() -> None:
     assert ids(Job.id) == ids(IdempotencyKey.job_id) == {kept}
 
 
-def test_a_batch_goes_with_the_last_of_its_jobs() -> None:
-    """Not before, not while its key lives, and not while it is young."""
-    whole, half, keyed, young = a_batch(), a_batch(), a_batch(), a_batch(age=dt.timedelta(days=1))
-    for batch_id in (whole, half, keyed, young):
+def test_a_batch_is_gone_with_the_last_of_its_jobs() -> None:
+    """Whoever asks for it is told so, whatever he wants; while it has a job left it is there."""
+    whole, half = a_batch(), a_batch()
+    for batch_id in (whole, half):
         an_old_job(batch_id=batch_id, batch_position=0)
     a_job(batch_id=half, batch_position=1)
-    a_key(batch_id=keyed, expires_in=dt.timedelta(hours=1))
 
     removed = sweep()
 
-    assert removed == 4
-    assert ids(Batch.id) == {half, keyed, young}
+    assert removed == 2
+    for verb in (batches.shown, batches.cancel_some, batches.retry_some):
+        where: dict[str, Any] = {"reader": "me"} if verb is batches.shown else {"reader": "me", "after": -1}
+        with Session() as session, pytest.raises(BatchGone):
+            verb(session, whole, **where)
+        with Session() as session:
+            verb(session, half, **where)
+
+
+def test_what_is_left_of_a_batch_stands_for_a_year() -> None:
+    """And goes then, but not while it has jobs or its key lives."""
+    year = LONG_AGO + dt.timedelta(days=365)
+    _, busy, keyed, young = a_batch(age=year), a_batch(age=year), a_batch(age=year), a_batch()
+    a_job(batch_id=busy, batch_position=1)
+    a_key(batch_id=keyed, expires_in=dt.timedelta(hours=1))
+
+    sweep()
+
+    assert ids(Batch.id) == {busy, keyed, young}
 
 
 def test_two_sweeps_at_once_share_the_work() -> None:
@@ -151,7 +170,13 @@ def test_who_asks_for_a_removed_job_learns_that_it_is_gone() -> None:
     job_id = an_old_job(status=JobStatus.FAILED)
     sweep()
 
-    for verb in (jobs.shown, jobs.cancel, dead_letters.one, dead_letters.redrive, dead_letters.discard):
+    for verb in (
+        partial(jobs.shown, reader=ANYONE),
+        partial(jobs.cancel, reader=ANYONE),
+        dead_letters.one,
+        dead_letters.redrive,
+        dead_letters.discard,
+    ):
         with Session() as session, pytest.raises(JobGone):
             verb(session, job_id)
 

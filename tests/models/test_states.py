@@ -14,6 +14,7 @@ from models import attempts, dead_letters, jobs, leases
 from models.attempts import Ending, Outcome
 from models.base import Session
 from models.errors import AlreadyFinished, DeadLetterNotFound
+from models.owners import ANYONE
 from models.states import JobStatus
 from tests.factories import a_job, change, the_attempt, the_job
 
@@ -67,7 +68,7 @@ def _ask(job_id: str, attempt: int) -> object:
 def _cancel(job_id: str, _: int) -> object:
     try:
         with Session.begin() as session:
-            return jobs.cancel(session, job_id)
+            return jobs.cancel(session, job_id, reader=ANYONE)
     except AlreadyFinished:
         return None
 
@@ -204,7 +205,7 @@ def test_the_late_result_of_a_cancelled_job_is_dropped_and_its_attempt_stays_can
     """Cancel wins over a call that returns afterwards."""
     job_id = a_job(status=ANALYZING)
     with Session.begin() as session:
-        jobs.cancel(session, job_id)
+        jobs.cancel(session, job_id, reader=ANYONE)
     late = Ending(
         job_id=job_id, attempt=1, outcome=Outcome.COMPLETED, text="late", prompt_tokens=1, completion_tokens=2
     )

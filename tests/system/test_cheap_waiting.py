@@ -6,10 +6,11 @@ import http.client
 import json
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ from tests.system.stack import Stack, eventually
 
 pytestmark = pytest.mark.xdist_group("system")
 SLOW_TALK = "[[chunks=8]] [[chunk-ms=250]] [[text=One two three four five six seven eight.]]"
+UNHEARD_SECONDS = 3 + 12.0
+"""The model's time, and the longest that nobody asks PostgreSQL instead."""
 SETTINGS = {"LLM_TOTAL_SECONDS": "20", "STOP_GRACE_SECONDS": "20", "RETRY_BASE_SECONDS": "0.05"}
 
 
@@ -38,6 +41,14 @@ class Broker:
         self._server: RunningServer = local.valkey.start(folder, durable=False)
         self._process: subprocess.Popen[bytes] = self._server.process
         self.url = self._server.url
+
+    def freeze(self) -> None:
+        """From now on connections are taken, and nothing is answered."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on where it was."""
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """From now on connections are refused."""
@@ -300,25 +311,31 @@ def test_an_erased_redis_costs_a_waiter_nothing(stack: Stack, broker: Broker, as
     assert texts == final["result"]
 
 
-def test_waiters_are_answered_without_redis(stack: Stack, broker: Broker, asking: Asking) -> None:
-    """It dies while they are parked; PostgreSQL is asked for them. When it is back, so are words."""
+@pytest.mark.parametrize(("lose", "restore"), [(Broker.stop, Broker.start), (Broker.freeze, Broker.thaw)])
+def test_waiters_are_answered_without_redis(
+    stack: Stack, broker: Broker, asking: Asking, lose: Callable[[Broker], None], restore: Callable[[Broker], None]
+) -> None:
+    """It dies or freezes while they are parked; PostgreSQL is asked for them. When it is back, so are words."""
     job_id = stack.create("[[latency-ms=3000]] Without")
     eventually(lambda: stack.job(job_id)["status"] == "analyzing")
     waiting = asking.get(job_id, Prefer="wait=40")
     watching = Events(stack, job_id)
     events = iter(watching)
     first = next(events)
-    broker.stop()
+    lose(broker)
     try:
         answered = waiting.result(40)
         watched = list(events)
+        late = get(stack, job_id, Prefer="wait=30")
     finally:
-        broker.start()
+        restore(broker)
 
     assert first[1]["status"] == "analyzing"
     assert answered.job["status"] == "completed"
     assert [name for name, _, _ in watched] == ["text", "status"]
     assert watched[0][1]["text"] == watched[1][1]["result"] == answered.job["result"]
+    assert answered.seconds < UNHEARD_SECONDS
+    assert (late.job, late.seconds < 1) == (answered.job, True)
     eventually(lambda: any(name == "text" for name, _, _ in list(Events(stack, stack.create(SLOW_TALK)))[:-2]))
 
 

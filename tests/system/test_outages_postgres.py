@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import http.client
 import itertools
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg2
 import pytest
 
 import local.postgres
 from tests.conftest import ROOT, Servers, redis_url_of
+from tests.factories import now
 from tests.fake_llm import FakeLLM
 from tests.fault_proxy import FaultProxy
 from tests.system import outages
@@ -26,6 +32,7 @@ pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(400)]
 AT_ONCE = 40
 """Callers; more than the api has connections."""
 SLOW_MS = 500
+PARKED, WAIT_SECONDS = 600, 4
 KILLS = 5 if outages.FULL else 2
 # Longer than the outages of the short form, so that leases are not what is tried here.
 SETTINGS = {"LEASE_SECONDS": "8", "LLM_TOTAL_SECONDS": "20"}
@@ -204,6 +211,42 @@ def test_without_postgresql_callers_are_told_in_time_and_nothing_is_lost(
     assert recovered < outages.RECOVERED_SECONDS
     assert (job["status"], job["attempt"], llm.stats()["per_message"][message]) == ("completed", 1, 1)
     assert not stack.revive()
+
+
+def test_whoever_is_parked_when_postgresql_freezes_is_told_in_time(
+    stack: Stack, postgres: Fragile, llm: FakeLLM
+) -> None:
+    """Hundreds, each with a job of its own: more than one query can look up. They do not queue for the answer."""
+    later = {"message": "Parked", "runAt": (now() + dt.timedelta(hours=1)).isoformat()}
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        ids = [
+            answer.body["jobId"]
+            for answer in threads.map(lambda _: ask(stack, "POST", "/api/jobs", later), range(PARKED))
+        ]
+    connections = [socket.create_connection(("127.0.0.1", stack.port), timeout=20) for _ in ids]
+    for connection, job_id in zip(connections, ids, strict=True):
+        request = f"GET /api/jobs/{job_id} HTTP/1.1\r\nHost: x\r\nPrefer: wait={WAIT_SECONDS}\r\n\r\n"
+        connection.sendall(request.encode())
+    begun = time.monotonic()
+    last_in_line = ask(stack, "GET", f"/api/jobs/{ids[0]}", Prefer="wait=1")  # so the others have read theirs, and wait
+
+    with stopped(postgres):
+        answers = [http_answer(connection) for connection in connections]
+        took = time.monotonic() - begun
+    stack.sql("DELETE FROM jobs WHERE id::text = ANY(%s)", ids)
+
+    outages.report("Parked while PostgreSQL froze", parked=len(answers), after_their_wait=took - WAIT_SECONDS)
+    assert last_in_line.status == 200
+    assert {(status, body["code"]) for status, body in answers} == {(503, "database_unavailable")}
+    assert took < WAIT_SECONDS + outages.BOUND_SECONDS
+
+
+def http_answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+    """Status and body of the answer on this connection, which is closed."""
+    with connection:
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return response.status, json.loads(response.read())
 
 
 def test_a_slow_postgresql_only_slows(stack: Stack, proxy: FaultProxy) -> None:

@@ -13,6 +13,7 @@ from models import dead_letters, jobs, leases
 from models.base import Session
 from models.live import changes, client
 from models.live.changes import JOBS_IN_ONE, Change, Publisher
+from models.owners import ANYONE
 from models.settings import Settings
 from models.states import JobStatus
 from tests.factories import a_job, ask, change, claim, create, now
@@ -65,7 +66,7 @@ def test_every_step_of_a_job_is_told(ear: Ear) -> None:
         leases.reap(session)
     eventually(lambda: ear.hears(job_id, JobStatus.RETRYING))
     with Session.begin() as session:
-        jobs.cancel(session, job_id)
+        jobs.cancel(session, job_id, reader=ANYONE)
     eventually(lambda: ear.hears(job_id, JobStatus.CANCELLED))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 import redis
@@ -26,6 +27,17 @@ def test_only_what_is_watched_is_known_to_be(text: PartialText) -> None:
 
     assert watched == {"a", "b"}
     assert text.watched() == {"b"}
+
+
+def test_a_machine_with_another_time_watches_and_is_watched_all_the_same(
+    text: PartialText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An api an hour behind would else have watched for an hour less than no time."""
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    text.watch(["a"])
+    monkeypatch.undo()
+
+    assert text.watched() == {"a"}
 
 
 def test_a_reader_takes_what_it_has_not_had(text: PartialText) -> None:

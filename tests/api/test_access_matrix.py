@@ -1,0 +1,262 @@
+"""Who may do what: every route, asked by everybody.
+
+The table is written by hand: one that was made from the rules would agree with any
+mistake in them. It must name every route there is, so whoever adds a route says
+here who may use it.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from api.callers import GUEST_COOKIE
+from models import owners
+from models.api_keys import Scope
+from models.base import Session
+from models.states import JobStatus
+from models.users import Role
+from tests.api.conftest import OPERATOR
+from tests.factories import a_batch, a_job, a_key, a_user, bearer, signed_in
+
+CANARY = "what only its owner may see"
+GUEST, STRANGER = "guest-secret", "another-guests-secret"
+
+CALLERS = (
+    "owner",  # the user whose thing it is
+    "other",  # another user
+    "guest",  # whose thing it is, with a cookie
+    "stranger",  # another guest with a cookie
+    "address",  # nobody in particular
+    "key",  # the owner's, for this scope only
+    "poor key",  # the owner's, for every other scope
+    "meek key",  # an operator's, for every scope but that of operators
+    "expired",  # the owner's access token, a minute too late
+    "operator",
+    "admin",
+    "token",  # ADMIN_TOKEN
+)
+Expected = dict[str, int]
+
+
+def expect(let_in: int, **others: int) -> Expected:
+    """Everybody is let in but the others."""
+    return dict.fromkeys(CALLERS, let_in) | {name.replace("_", " "): status for name, status in others.items()}
+
+
+def public(status: int = 200) -> Expected:
+    """Nobody is asked who he is."""
+    return expect(status)
+
+
+def anybody(status: int) -> Expected:
+    """Guests too, within the scopes of a key."""
+    return expect(status, poor_key=403, expired=401)
+
+
+def identified(status: int) -> Expected:
+    """Guests with a cookie too, but no address."""
+    return anybody(status) | {"address": 401}
+
+
+def the_user(status: int) -> Expected:
+    """A user's thing: his, and operators'. To others it is not there."""
+    foreign = dict.fromkeys(("other", "guest", "stranger", "address", "meek_key"), 404)
+    return expect(status, **foreign, poor_key=403, expired=401)
+
+
+def operators(status: int) -> Expected:
+    """And admins."""
+    users = dict.fromkeys(("owner", "other", "key", "poor_key", "meek_key"), 403)
+    return expect(status, **users, guest=401, stranger=401, address=401, expired=401)
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a route answers to whom."""
+
+    users: Expected
+    """If it is about a user's thing; also where it is about none in particular."""
+    guests: Expected | None = None
+    """If it is about a guest's thing."""
+    thing: Callable[[str], str] | None = None
+    """Makes what it is about, given the owner; answers its id."""
+    scope: Scope | None = None
+    body: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+def job(owner: str) -> str:
+    """One that waits."""
+    return a_job(owner=owner, message=CANARY)
+
+
+def answered(owner: str) -> str:
+    """One with a reply."""
+    return a_job(owner=owner, message=CANARY, status=JobStatus.COMPLETED, result=CANARY)
+
+
+def letter(owner: str) -> str:
+    """One that was given up."""
+    return a_job(owner=owner, message=CANARY, status=JobStatus.FAILED)
+
+
+def batch(owner: str) -> str:
+    """One of two prompts."""
+    return a_batch(owner, CANARY, CANARY)
+
+
+def about(thing: Callable[[str], str], scope: Scope) -> Route:
+    """Somebody's job or batch: a guest's is open to all who know its id."""
+    return Route(users=the_user(200), guests=anybody(200), thing=thing, scope=scope)
+
+
+def about_letter() -> Route:
+    """Whosever it is."""
+    return Route(users=operators(200), guests=operators(200), thing=letter, scope=Scope.ADMIN)
+
+
+READ, WRITE = Scope.JOBS_READ, Scope.JOBS_WRITE
+TABLE: dict[str, Route] = {
+    "GET /": Route(public()),
+    "GET /favicon.ico": Route(public()),
+    "GET /static/{filename}": Route(public(), thing=lambda _: "favicon.svg"),
+    "GET /api/docs": Route(public()),
+    "GET /api/openapi.json": Route(public()),
+    "GET /health": Route(public()),
+    "GET /health/live": Route(public()),
+    "GET /health/ready": Route(public(503)),  # no worker has ever reported
+    "POST /api/auth/guest": Route(public(204)),
+    "POST /api/jobs": Route(anybody(201), scope=WRITE, body={"message": "Hello"}),
+    "GET /api/jobs": Route(identified(200), scope=READ),
+    "GET /api/jobs/{job_id}": about(answered, READ),
+    "GET /api/jobs/{job_id}/events": about(answered, READ),
+    "DELETE /api/jobs/{job_id}": about(job, WRITE),
+    "POST /api/jobs/{job_id}/cancel": about(job, WRITE),
+    "POST /api/batches": Route(anybody(201), scope=WRITE, body={"prompts": ["Hello"]}),
+    "GET /api/batches/{batch_id}": about(batch, READ),
+    "GET /api/batches/{batch_id}/results": about(batch, READ),
+    "DELETE /api/batches/{batch_id}": about(batch, WRITE),
+    "POST /api/batches/{batch_id}/cancel": about(batch, WRITE),
+    "POST /api/batches/{batch_id}/retry-failed": about(batch, WRITE),
+    "GET /api/dead-letters": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/dead-letters/{job_id}": about_letter(),
+    "POST /api/dead-letters/{job_id}/redrive": about_letter(),
+    "POST /api/dead-letters/{job_id}/discard": about_letter(),
+    "POST /api/dead-letters/redrive": Route(operators(200), scope=Scope.ADMIN, body={}),
+    "POST /api/dead-letters/discard": Route(operators(200), scope=Scope.ADMIN, body={}),
+    "GET /api/invariants": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/audit": Route(operators(200), scope=Scope.ADMIN),
+}
+
+
+def test_the_table_names_every_route(app: Flask) -> None:
+    """A route that nobody has thought about is the one that leaks."""
+    served = {
+        f"{method} {path_of(rule.rule)}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert served == set(TABLE)
+
+
+def path_of(rule: str) -> str:
+    """``/api/jobs/{job_id}`` of ``/api/jobs/<string:job_id>``."""
+    return "/".join("{" + part.strip("<>").partition(":")[2] + "}" if "<" in part else part for part in rule.split("/"))
+
+
+class People:
+    """Everybody, and what each sends along."""
+
+    def __init__(self, app: Flask, scope: Scope | None) -> None:
+        self._app = app
+        owner, other = a_user(), a_user()
+        operator, admin = a_user(role=Role.OPERATOR), a_user(role=Role.ADMIN)
+        self.words = {"user": owners.of_user(owner), "guest": owners.of_guest(GUEST)}
+        self._headers = {
+            "owner": signed_in(owner),
+            "other": signed_in(other),
+            "key": bearer(a_key(owner, *([scope] if scope else []))),
+            "poor key": bearer(a_key(owner, *(set(Scope) - {scope}))),
+            "meek key": bearer(a_key(operator, *(set(Scope) - {Scope.ADMIN}))),
+            "expired": signed_in(owner, seconds=-60),
+            "operator": signed_in(operator),
+            "admin": signed_in(admin),
+            "token": bearer(OPERATOR),
+        }
+
+    def ask(self, name: str, route: str, thing: str, body: Mapping[str, Any] | None) -> TestResponse:
+        """As this caller does."""
+        method, _, path = route.partition(" ")
+        for parameter in ("{job_id}", "{batch_id}", "{filename}"):
+            path = path.replace(parameter, thing)
+        return self._client(name).open(path, method=method, json=body, headers=self._headers.get(name, {}))
+
+    def _client(self, name: str) -> FlaskClient:
+        client = self._app.test_client()
+        if name in ("guest", "stranger"):
+            client.set_cookie(GUEST_COOKIE, GUEST if name == "guest" else STRANGER, path="/api")
+        return client
+
+
+STORED = text("SELECT jobs::text FROM jobs UNION ALL SELECT batches::text FROM batches ORDER BY 1")
+STORED = text("SELECT jobs::text FROM jobs UNION ALL SELECT batches::text FROM batches ORDER BY 1")
+CASES = [
+    pytest.param(name, owner, expected, id=f"{name} of a {owner}" if route.guests else name)
+    for name, route in TABLE.items()
+    for owner, expected in (("user", route.users), ("guest", route.guests))
+    if expected is not None
+]
+
+
+@pytest.mark.parametrize(("name", "owner", "expected"), CASES)
+def test_each_caller_gets_what_the_table_says(app: Flask, name: str, owner: str, expected: Expected) -> None:
+    """And who is not let in changes nothing, and sees nothing."""
+    route, people = TABLE[name], People(app, TABLE[name].scope)
+    answered_with: Expected = {}
+    for caller in CALLERS:
+        thing = route.thing(people.words[owner]) if route.thing else ""
+        before = stored()
+        with people.ask(caller, name, thing, route.body) as response:
+            answered_with[caller] = response.status_code
+            said = response.get_data(as_text=True)
+        if response.status_code in (401, 403, 404):
+            assert stored() == before, caller
+            assert CANARY not in said, caller
+
+    assert answered_with == expected
+
+
+@pytest.mark.parametrize("name", [name for name, route in TABLE.items() if 404 in route.users.values()])
+def test_what_is_anothers_looks_like_what_is_not_there(app: Flask, name: str) -> None:
+    """To the letter, headers included: nobody may learn that an id is somebody's."""
+    route, people = TABLE[name], People(app, TABLE[name].scope)
+    assert route.thing is not None
+
+    for caller in (caller for caller, status in route.users.items() if status == 404):
+        foreign = people.ask(caller, name, route.thing(people.words["user"]), route.body)
+        missing = people.ask(caller, name, str(uuid.uuid4()), route.body)
+        assert as_seen(foreign) == as_seen(missing), caller
+
+
+def as_seen(response: TestResponse) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """All but the request's own id."""
+    body = json.loads(response.get_data())
+    headers = dict(response.headers)
+    assert body.pop("requestId") == headers.pop("X-Request-Id")
+    return response.status_code, headers, body
+
+
+def stored() -> list[str]:
+    """Every job and batch, as it stands."""
+    with Session() as session:
+        return list(session.scalars(STORED))
