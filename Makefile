@@ -16,10 +16,11 @@ run: ## Install what is missing, start everything, stop at Ctrl-C (PORT=8001 mak
 test: lint types ## Check everything: style, types, import contracts, tests
 	@$(BIN)/python -m pytest
 
-lint: install-test ## Check style and import contracts
+lint: install-test ## Check style, import contracts and known ways to write holes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive api models tasks local scripts migrations *.py
 
 types: install-test ## Check types
 	@$(BIN)/mypy

@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from api import (
     access,
     audit,
+    auth,
     batches,
     cors,
     dead_letters,
@@ -23,30 +24,39 @@ from api import (
     health,
     invariants,
     jobs,
+    keys,
+    me,
     openapi,
     own_jobs,
     pages,
     trail,
+    users,
 )
 from api.callers import Callers
+from api.hashing import Hashing
 from api.oversight import Lately
 from api.queue import Queue
 from api.reader import Reader
+from api.tokens import Tokens
 from api.waiters import Waiters
 from api.wake import Waker
 from models import base
 from models.live import changes
+from models.passwords import Passwords
 from models.settings import Settings
 
 MAX_BODY_BYTES = 256 * 1024
 STATIC = pathlib.Path(__file__).resolve().parent.parent / "static"
 
 
-def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: False) -> Flask:
+def create_app(
+    settings: Settings, *, stopping: Callable[[], bool] = lambda: False, passwords: Passwords | None = None
+) -> Flask:
     """The Flask application on a database that is opened here.
 
     Args:
         stopping: whether this process has been told to stop (`/health/ready` then says no).
+        passwords: hashed with other parameters than the product's; tests use cheap ones.
     """
     base.open_database(settings, name="api", answers=True)
     changes.publish_from_now_on(settings)
@@ -59,6 +69,8 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
         "waker": Waker(settings),
         "queue": Queue(settings),
         "callers": callers,
+        "tokens": Tokens(settings),
+        "hashing": Hashing(passwords),
         "lately": Lately(),
         "reader": Reader(patience_seconds=settings.db_answer_seconds),
         "waiters": Waiters(settings, stopping=stopping),
@@ -71,7 +83,21 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
     errors.add_to(app)
     enforce_access = access.add_to(app, callers)
     api: Api = openapi.ProblemApi(app)
-    for noun in (jobs, own_jobs, events, batches, dead_letters, audit, invariants, guests, health):
+    for noun in (
+        auth,
+        guests,
+        me,
+        keys,
+        users,
+        jobs,
+        own_jobs,
+        events,
+        batches,
+        dead_letters,
+        audit,
+        invariants,
+        health,
+    ):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     enforce_access()

@@ -27,10 +27,22 @@ from models.errors import (
     BatchNotFound,
     DeadLetterNotFound,
     IdempotencyKeyReused,
+    InvitationInvalid,
+    InvitationRequired,
     JobGone,
     JobNotFound,
+    KeyNotFound,
     OwnerBacklogFull,
     Refusal,
+    RegistrationClosed,
+    ScopeRefused,
+    SessionEnded,
+    TooManyKeys,
+    UsernameTaken,
+    UserNotFound,
+    WeakPassword,
+    WrongCredentials,
+    WrongPassword,
 )
 
 STATUS_OF: Mapping[type[Refusal], int] = {
@@ -44,6 +56,18 @@ STATUS_OF: Mapping[type[Refusal], int] = {
     AlreadyFinished: 409,
     BacklogFull: 503,
     OwnerBacklogFull: 429,
+    RegistrationClosed: 403,
+    InvitationRequired: 403,
+    InvitationInvalid: 403,
+    UsernameTaken: 409,
+    WeakPassword: 422,
+    WrongCredentials: 401,
+    WrongPassword: 403,
+    SessionEnded: 401,
+    UserNotFound: 404,
+    KeyNotFound: 404,
+    TooManyKeys: 409,
+    ScopeRefused: 403,
 }
 CODE_OF: Mapping[int, str] = {
     400: "bad_request",
@@ -159,7 +183,11 @@ def add_to(app: Flask) -> None:
         if refusal.anothers is not None:
             oversight.refused(refusal.code, subject=refusal.anothers)
         headers = {"Retry-After": str(BACKLOG_SECONDS)} if status in (429, 503) else {}
-        return problem(status, code=refusal.code, detail=refusal.detail, headers=headers)
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        where = {"pointer": refusal.pointer, "code": refusal.code, "message": refusal.detail}
+        errors = [where] if refusal.pointer is not None else None
+        return problem(status, code=refusal.code, detail=refusal.detail, errors=errors, headers=headers)
 
     @app.errorhandler(SQLAlchemyError)
     def no_database(error: SQLAlchemyError) -> Response:

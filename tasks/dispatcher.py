@@ -23,13 +23,17 @@ from redis.exceptions import RedisError
 
 from models import (
     announcements,
+    api_keys,
     audit,
     base,
+    erasures,
     heartbeats,
     idempotency,
+    invitations,
     leases,
     logs,
     retention,
+    sessions,
     settings,
     snapshots,
     waiting,
@@ -115,9 +119,13 @@ def prune(*, retention_days: float, audit_days: float, most: int = PRUNED_AT_ONC
         tombstones = retention.sweep_tombstones(session, most=most)
     with Session.begin() as session:
         notes = audit.sweep(session, days=audit_days, most=most)
+    with Session.begin() as session:
+        ended = [table.prune(session, most=most) for table in (sessions, api_keys, invitations)]
+    with Session.begin() as session:
+        some_left = erasures.sweep(session, most=erasures.PIECE)
     if removed:
         log.info("jobs_removed", jobs=removed)
-    return most in (keys, removed, tombstones, notes)
+    return some_left or most in (keys, removed, tombstones, notes, *ended)
 
 
 class Dispatcher:

@@ -13,11 +13,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import ignored_auth
 
+from api import access
+from api.callers import Caller, Callers
 from models import heartbeats
 from models.base import Session
 from models.states import JobStatus
+from models.users import Role
 from tests.api.conftest import OPERATOR
 from tests.factories import a_job
 
@@ -88,6 +93,66 @@ def test_the_application_keeps_to_its_document(app: Flask) -> None:
         keeps()
 
     assert len(tried) == 21
+
+
+def is_protected(operation: dict[str, Any]) -> bool:
+    """Whether the document demands a token or a key in every case."""
+    options = operation.get("security") or [{}]
+    return all(option.keys() & {"bearer", "operator"} for option in options)
+
+
+BAD_CREDENTIALS: list[dict[str, str]] = [
+    {},
+    {"Authorization": ""},
+    {"Authorization": "Bearer nonsense"},
+    {"Authorization": f"Bearer {OPERATOR[:-1]}"},
+    {"Authorization": f"Basic {OPERATOR}"},
+    {"Authorization": f"Bearer {OPERATOR.upper()}"},
+    {"X-Authorization": f"Bearer {OPERATOR}"},
+    {"Cookie": f"access_token={OPERATOR}; parley_guest={OPERATOR}"},
+]
+
+
+def test_no_protected_operation_answers_without_a_good_credential(client: FlaskClient) -> None:
+    """Whatever else the request holds, its body is not even looked at."""
+    document = client.get("/api/openapi.json").get_json()
+    protected = [
+        (method, path.replace("{", "").replace("}", ""))
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in ("get", "post", "put", "patch", "delete") and is_protected(operation)
+    ]
+
+    for method, path in protected:
+        for headers in BAD_CREDENTIALS:
+            response = client.open(path, method=method.upper(), headers=headers, data=b"{")
+            assert response.status_code == 401, (method, path, headers)
+            assert "bearer" in response.headers["WWW-Authenticate"].lower()
+    assert ("get", "/api/audit") in protected
+    assert len(protected) >= 8
+
+
+def protected_answer(app: Flask) -> tuple[schemathesis.Case[Any], Any]:
+    """A successful answer of a protected operation, and what it was asked."""
+    schema = schemathesis.openapi.from_wsgi("/api/openapi.json", app, config=SchemathesisConfig())
+    case = schema["/api/audit"]["GET"].Case(query={})
+    return case, case.call(headers={"Authorization": f"Bearer {OPERATOR}"})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_schemathesis_would_notice_a_protection_that_is_gone(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ``ignored_auth`` is among the checks of every operation; here it is seen to fire."""
+    headers = {"Authorization": f"Bearer {OPERATOR}"}
+    case, response = protected_answer(app)
+    assert response.status_code == 200
+    case.validate_response(response, checks=[ignored_auth], headers=headers)
+
+    monkeypatch.setattr(Callers, "sender", lambda *_: Caller(owner="operator", role=Role.ADMIN))
+    monkeypatch.setattr(access.Rule, "check", lambda *_: None)
+
+    case, response = protected_answer(app)
+    with pytest.raises(FailureGroup):
+        case.validate_response(response, checks=[ignored_auth], headers=headers)
 
 
 schemathesis_settings = hypothesis.settings(
