@@ -92,7 +92,7 @@ def test_the_application_keeps_to_its_document(app: Flask) -> None:
 
         keeps()
 
-    assert len(tried) == 21
+    assert len(tried) == 40
 
 
 def is_protected(operation: dict[str, Any]) -> bool:
