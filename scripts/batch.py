@@ -23,7 +23,8 @@ Exit codes:
   3    the server could not be reached, or was too busy for too long; the same command goes on
   130  interrupted; the same command goes on
 
-Environment: PARLEY_URL, the server's address (http://127.0.0.1:8000).
+Environment: PARLEY_URL, the server's address (http://127.0.0.1:8000);
+PARLEY_API_KEY, a key of yours with the scopes jobs:read and jobs:write (none: you are a guest).
 """
 
 from __future__ import annotations
@@ -218,12 +219,19 @@ FAULTS = (OSError, http.client.HTTPException, Busy)
 
 
 class Server:
-    """Asks, and asks again when the connection breaks or the server is busy; for ``patience`` seconds in vain."""
+    """Asks, and asks again when the connection breaks or the server is busy; for ``patience`` seconds in vain.
 
-    def __init__(self, url: str, patience: float) -> None:
+    Args:
+        key: an API key; empty: none is sent.
+    """
+
+    def __init__(self, url: str, patience: float, *, key: str = "") -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Stop(WRONG_USE, f"PARLEY_URL: {url!r} is no address like http://127.0.0.1:8000")
+        if not (key.isascii() and key.isprintable()):
+            raise Stop(WRONG_USE, "PARLEY_API_KEY holds something that is in no key; was it copied whole?")
+        self._headers = {"Connection": "close", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._host, self._base, self._patience = parts.netloc, parts.path.rstrip("/"), patience
 
@@ -267,7 +275,7 @@ class Server:
 
     def _ask(self, method: str, path: str, **content: Any) -> http.client.HTTPResponse:
         connection = self._kind(self._host, timeout=TIMEOUT_SECONDS)
-        content["headers"] = {**content.get("headers", {}), "Connection": "close"}
+        content["headers"] = {**content.get("headers", {}), **self._headers}
         connection.request(method, f"{self._base}/api/batches{path}", **content)
         response = connection.getresponse()
         if response.status in TRY_AGAIN:
@@ -330,7 +338,8 @@ def run(flags: argparse.Namespace) -> int:
     defaults = {name: value for name, value in said.items() if value is not None}
     kind = flags.format or pathlib.Path(flags.input).suffix.removeprefix(".")
     prompts = prompts_of(flags.input, kind, defaults=defaults)
-    server = Server(os.environ.get("PARLEY_URL") or "http://127.0.0.1:8000", flags.patience)
+    url, key = os.environ.get("PARLEY_URL") or "http://127.0.0.1:8000", os.environ.get("PARLEY_API_KEY", "").strip()
+    server = Server(url, flags.patience, key=key)
     state = State(flags.output, hashlib.sha256(b"".join(prompts)).hexdigest())
     whole = list(portions(prompts))
 

@@ -86,7 +86,7 @@ def test_readers_who_look_together_see_each_his_own() -> None:
 def test_a_batch_is_there_for_whom_it_is_open(owner: str, reader: str, found: bool) -> None:
     """To look at, to read, to try again and to cancel."""
     batch_id = a_batch(owner, "One", "Two")
-    whole = {"reader": reader, "after": -1}
+    whole: dict[str, Any] = {"reader": reader, "after": -1}
 
     def results() -> list[int]:
         beginning = dt.datetime(1, 1, 1, tzinfo=dt.UTC), -1

@@ -6,16 +6,19 @@ PARLEY_BATCH=full python -m pytest tests/system/test_batches.py -n 0 -s      ten
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.client
 import json
 import os
 import pathlib
 import pty
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,14 +49,14 @@ class Script:
     """scripts/batch.py, as a person runs it."""
 
     def __init__(self, folder: pathlib.Path, url: str) -> None:
-        self.folder, self.url = folder, url
+        self.folder, self.url, self.key = folder, url, ""
         self.output = folder / "results.jsonl"
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Begin; the standard library must be enough, so no other is there."""
         command = [sys.executable, "-I", "-S", str(ROOT / "scripts/batch.py"), *arguments]
         pipe = subprocess.PIPE
-        environment = {"PARLEY_URL": self.url, "PATH": "/usr/bin:/bin"}
+        environment = {"PARLEY_URL": self.url, "PARLEY_API_KEY": self.key, "PATH": "/usr/bin:/bin"}
         options = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "text": True, "env": environment, **options}
         # A shell that runs tests in the background has them ignore SIGINT, and children inherit that.
         listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
@@ -243,6 +246,55 @@ def test_a_missing_input_and_a_wrong_address_end_with_2(script: Script) -> None:
     assert (missing.returncode, wrong.returncode) == (2, 2)
     assert "nowhere.txt: No such file" in missing.stderr
     assert "PARLEY_URL" in wrong.stderr
+
+
+def some_key(stack: Stack, *scopes: str) -> tuple[str, str]:
+    """An API key, and the owner word of its user."""
+    key, user_id = f"parley_{secrets.token_urlsafe(32)}", str(uuid.uuid4())
+    stack.sql("INSERT INTO users (id, username, display_name) VALUES (%s, %s, 'A script')", user_id, user_id)
+    stack.sql(
+        "INSERT INTO api_keys (id, user_id, name, prefix, key_hash, scopes) VALUES (%s, %s, 'script', %s, %s, %s)",
+        *(str(uuid.uuid4()), user_id, key[:14], hashlib.sha256(key.encode()).digest(), list(scopes)),
+    )
+    return key, f"user:{user_id}"
+
+
+def test_with_a_key_the_batch_is_its_users(stack: Stack, script: Script) -> None:
+    """From sending to the last line; without the key it is not there."""
+    script.key, owner = some_key(stack, "jobs:read", "jobs:write")
+    (script.folder / "prompts.txt").write_text("One\n")
+
+    ran = script.run("prompts.txt", "-o", "results.jsonl")
+    [batch] = stack.sql("SELECT id::text AS id FROM batches WHERE owner = %s", owner)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [row["result"] for row in script.lines()] == ["Echo: One"]
+    assert stack.request("GET", f"/api/batches/{batch['id']}")[0] == 404
+    assert stack.job(script.lines()[0]["jobId"])["code"] == "job_not_found"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "tail", "said"),
+    [
+        (["jobs:read"], "", "403: This credential is not good for jobs:write."),
+        (["jobs:read", "jobs:write"], "x", "401: The token is not valid, or no longer."),
+        (["jobs:read", "jobs:write"], "\nX-Forged: yes", "PARLEY_API_KEY holds something that is in no key"),
+        (["jobs:read", "jobs:write"], "ü", "PARLEY_API_KEY holds something that is in no key"),
+    ],
+)
+def test_a_key_that_is_not_good_ends_with_2_and_is_not_shown(
+    stack: Stack, script: Script, scopes: list[str], tail: str, said: str
+) -> None:
+    """The same command goes on with a better one."""
+    key, _ = some_key(stack, *scopes)
+    script.key = key + tail
+
+    ran = script.run("-", given="One\n")
+
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert key not in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_server_that_is_not_there_ends_with_3(script: Script) -> None:
