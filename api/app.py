@@ -11,6 +11,7 @@ from flask_smorest import Api
 
 from api import access, batches, dead_letters, errors, events, headers, health, invariants, jobs, openapi, pages
 from api.callers import Callers
+from api.limits import Limits
 from api.queue import Queue
 from api.reader import Reader
 from api.waiters import Waiters
@@ -39,6 +40,7 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
         "waker": Waker(settings),
         "queue": Queue(settings),
         "callers": callers,
+        "limits": Limits(app, settings),
         "reader": Reader(),
         "waiters": Waiters(settings, stopping=stopping),
         "stopping": stopping,

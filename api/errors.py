@@ -23,11 +23,13 @@ from models.errors import (
     BacklogFull,
     BatchCancelled,
     BatchNotFound,
+    DailyQuotaUsed,
     DeadLetterNotFound,
     IdempotencyKeyReused,
     JobGone,
     JobNotFound,
     OwnerBacklogFull,
+    RateLimited,
     Refusal,
 )
 
@@ -41,6 +43,8 @@ STATUS_OF: Mapping[type[Refusal], int] = {
     AlreadyFinished: 409,
     BacklogFull: 503,
     OwnerBacklogFull: 429,
+    RateLimited: 429,
+    DailyQuotaUsed: 429,
 }
 CODE_OF: Mapping[int, str] = {
     400: "bad_request",
@@ -153,7 +157,7 @@ def add_to(app: Flask) -> None:
     @app.errorhandler(Refusal)
     def refused(refusal: Refusal) -> Response:
         status = STATUS_OF[type(refusal)]
-        headers = {"Retry-After": str(BACKLOG_SECONDS)} if status in (429, 503) else {}
+        headers = {"Retry-After": str(refusal.retry_seconds or BACKLOG_SECONDS)} if status in (429, 503) else {}
         return problem(status, code=refusal.code, detail=refusal.detail, headers=headers)
 
     @app.errorhandler(SQLAlchemyError)

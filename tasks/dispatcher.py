@@ -21,7 +21,19 @@ from collections.abc import Callable
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from models import announcements, base, heartbeats, idempotency, leases, logs, retention, settings, snapshots, waiting
+from models import (
+    announcements,
+    base,
+    heartbeats,
+    idempotency,
+    leases,
+    logs,
+    quotas,
+    retention,
+    settings,
+    snapshots,
+    waiting,
+)
 from models.base import Session, is_outage
 from models.jobs import QueueClass
 from models.live import changes
@@ -97,13 +109,14 @@ def prune(*, retention_days: float, most: int = PRUNED_AT_ONCE) -> bool:
     with Session.begin() as session:
         keys = idempotency.prune(session, most=most)
         heartbeats.prune(session)
+        days = quotas.prune(session, most=most)
     with Session.begin() as session:
         removed = retention.sweep(session, days=retention_days, most=most)
     with Session.begin() as session:
         tombstones = retention.sweep_tombstones(session, most=most)
     if removed:
         log.info("jobs_removed", jobs=removed)
-    return most in (keys, removed, tombstones)
+    return most in (keys, days, removed, tombstones)
 
 
 class Dispatcher:

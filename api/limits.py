@@ -1,0 +1,207 @@
+"""Limits: how often one caller may do what is dear. Reading a job costs no look at any of this.
+
+Flask-Limiter knows the limits and counts a moving window; `models.live.windows`
+keeps it, in Redis for all processes or, while Redis is away, in this one alone.
+Its hooks are left out: they would run before and after every request, and read
+the window a second time for the headers. Here a view says what limits it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import Flask, Response, after_this_request, current_app, g, request
+from flask_limiter import Limiter, RateLimitExceeded
+from limits import RateLimitItem, parse
+from limits.storage import MovingWindowSupport, Storage
+
+from api.callers import caller
+from models import logs, owners
+from models.errors import RateLimited
+from models.live.windows import Taken, Windows
+from models.settings import Settings
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+SETTING_OF: Mapping[str, str] = {
+    "create": "create_limit",
+    "batch": "batch_limit",
+    "login": "login_limit",
+    "login-address": "auth_limit",
+    "register": "register_limit",
+    "refresh": "auth_limit",
+    "guest": "auth_limit",
+}
+"""The limits, each by the name that callers see, with the setting that holds it."""
+MOST_TOLD = 10_000
+
+HEADERS: Mapping[str, Any] = {
+    "RateLimit-Policy": {
+        "schema": {"type": "string"},
+        "description": 'What holds here: `"create";q=500;w=5` is 500 within any 5 s.',
+    },
+    "RateLimit": {
+        "schema": {"type": "string"},
+        "description": 'What is left: `"create";r=499;t=5`, and in how many seconds it will be more.',
+    },
+}
+"""For the OpenAPI document."""
+
+log = logs.logger()
+
+
+def by_owner(name: str) -> Callable[[View], View]:
+    """Count for whoever calls.
+
+    A guest's cookie is made up in no time, so guests are counted by their address.
+    """
+    return _limited(name, lambda: _address() if owners.is_guest(caller().owner) else caller().owner)
+
+
+def by_address(name: str) -> Callable[[View], View]:
+    """Count for the address a request comes from; for routes that ask nobody who it is."""
+    return _limited(name, _address)
+
+
+def by_login(view: View) -> View:
+    """Count for an account and an address together. Stands below the arguments, of which it reads ``username``."""
+
+    @wraps(view)
+    def limited(said: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        # A digest: no name is to be found in Redis or in a log.
+        account = hashlib.sha256(said["username"].encode()).hexdigest()[:32]
+        _limits().count("login", f"{_address()}:{account}")
+        return view(said, *args, **kwargs)
+
+    return limited  # type: ignore[return-value]
+
+
+def _limited(name: str, key: Callable[[], str]) -> Callable[[View], View]:
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def limited(*args: Any, **kwargs: Any) -> Any:
+            _limits().count(name, key)
+            return view(*args, **kwargs)
+
+        return limited  # type: ignore[return-value]
+
+    return decorate
+
+
+def _limits() -> Limits:
+    found: Limits = current_app.extensions["parley"]["limits"]
+    return found
+
+
+def _address() -> str:
+    return owners.of_address(request.remote_addr)
+
+
+class _Storage(Storage, MovingWindowSupport):
+    """Flask-Limiter's storage: one question to `Windows` takes a place and says all there is to say of it."""
+
+    STORAGE_SCHEME = ["parley"]  # noqa: RUF012
+    base_exceptions = ()
+
+    def __init__(self, uri: str, *, windows: Windows, wrap_exceptions: bool = False) -> None:
+        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+        self._windows = windows
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Whether there was room; ``amount`` is always 1."""
+        del amount
+        taken: Taken = self._windows.take(key, most=limit, seconds=expiry)
+        g.taken = taken
+        return taken.is_allowed
+
+    def _never_asked(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError
+
+    incr = get = get_expiry = check = reset = clear = get_moving_window = _never_asked
+
+
+class Limits:
+    """One for each process."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self.windows = Windows(settings)
+        options: dict[str, Any] = {"windows": self.windows}
+        self._limiter = Limiter(
+            lambda: str(g.limited), strategy="moving-window", storage_uri="parley://", storage_options=options
+        )
+        # So it believes that its hooks are in place already.
+        app.extensions.setdefault("limiter", set()).add(self._limiter)
+        self._limiter.init_app(app)
+        self._limits = {
+            name: parse(said) for name, setting in SETTING_OF.items() if (said := getattr(settings, setting))
+        }
+        self._checks = {name: self._check(name, getattr(settings, SETTING_OF[name])) for name in self._limits}
+        self._told: dict[str, float] = {}
+
+    def _check(self, name: str, limit: str) -> Callable[[], None]:
+        def check() -> None:
+            """Flask-Limiter decorates what is to be limited; here that is done already."""
+
+        check.__qualname__ = name
+        decorated: Callable[[], None] = self._limiter.shared_limit(limit, scope=name)(check)
+        return decorated
+
+    def count(self, name: str, key: Callable[[], str] | str) -> None:
+        """Count one more, or refuse it; the answer says how many are left.
+
+        Raises:
+            RateLimited: there have been as many as there may be.
+        """
+        check = self._checks.get(name)
+        if check is None:
+            return
+        g.limited = key if isinstance(key, str) else key()
+        with contextlib.suppress(RateLimitExceeded):
+            check()
+        limit, taken = self._limits[name], g.taken
+        _show(name, limit, taken)
+        if not taken.is_allowed:
+            self._tell(name, g.limited, limit)
+            raise RateLimited(
+                most=limit.amount, window_seconds=limit.get_expiry(), retry_seconds=_whole(taken.reset_seconds)
+            )
+
+    def _tell(self, name: str, key: str, limit: RateLimitItem) -> None:
+        """Once in a window: whoever floods us is not to flood the log."""
+        now = time.monotonic()
+        if self._told.get(key, now) > now:
+            return
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._told[key] = now + limit.get_expiry()
+        log.warning("rate_limited", limit=name, key=key, request_id=g.get("request_id"))
+
+
+def _show(name: str, limit: RateLimitItem, taken: Taken) -> None:
+    if "standings" not in g:
+        g.standings = []
+        after_this_request(_add_headers)
+    g.standings.append(
+        (
+            f'"{name}";q={limit.amount};w={limit.get_expiry()}',
+            f'"{name}";r={taken.left};t={_whole(taken.reset_seconds)}',
+        )
+    )
+
+
+def _add_headers(response: Response) -> Response:
+    # draft-ietf-httpapi-ratelimit-headers-10: lists, an item for each policy.
+    policies, standings = zip(*g.standings, strict=True)
+    response.headers["RateLimit-Policy"] = ", ".join(policies)
+    response.headers["RateLimit"] = ", ".join(standings)
+    return response
+
+
+def _whole(seconds: float) -> int:
+    return max(1, math.ceil(seconds))
