@@ -8,7 +8,6 @@ the window a second time for the headers. Here a view says what limits it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import time
@@ -17,7 +16,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from flask import Flask, Response, after_this_request, current_app, g, request
-from flask_limiter import Limiter, RateLimitExceeded
+from flask_limiter import Limiter
 from limits import RateLimitItem, parse
 from limits.storage import MovingWindowSupport, Storage
 
@@ -132,25 +131,15 @@ class Limits:
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.windows = Windows(settings)
         options: dict[str, Any] = {"windows": self.windows}
-        self._limiter = Limiter(
-            lambda: str(g.limited), strategy="moving-window", storage_uri="parley://", storage_options=options
-        )
+        limiter = Limiter(_address, strategy="moving-window", storage_uri="parley://", storage_options=options)
         # So it believes that its hooks are in place already.
-        app.extensions.setdefault("limiter", set()).add(self._limiter)
-        self._limiter.init_app(app)
+        app.extensions.setdefault("limiter", set()).add(limiter)
+        limiter.init_app(app)
+        self._strategy = limiter.limiter
         self._limits = {
             name: parse(said) for name, setting in SETTING_OF.items() if (said := getattr(settings, setting))
         }
-        self._checks = {name: self._check(name, getattr(settings, SETTING_OF[name])) for name in self._limits}
         self._told: dict[str, float] = {}
-
-    def _check(self, name: str, limit: str) -> Callable[[], None]:
-        def check() -> None:
-            """Flask-Limiter decorates what is to be limited; here that is done already."""
-
-        check.__qualname__ = name
-        decorated: Callable[[], None] = self._limiter.shared_limit(limit, scope=name)(check)
-        return decorated
 
     def count(self, name: str, key: Callable[[], str] | str) -> None:
         """Count one more, or refuse it; the answer says how many are left.
@@ -158,16 +147,15 @@ class Limits:
         Raises:
             RateLimited: there have been as many as there may be.
         """
-        check = self._checks.get(name)
-        if check is None:
+        limit = self._limits.get(name)
+        if limit is None:
             return
-        g.limited = key if isinstance(key, str) else key()
-        with contextlib.suppress(RateLimitExceeded):
-            check()
-        limit, taken = self._limits[name], g.taken
+        by = key if isinstance(key, str) else key()
+        is_allowed = self._strategy.hit(limit, name, by)
+        taken: Taken = g.taken
         _show(name, limit, taken)
-        if not taken.is_allowed:
-            self._tell(name, g.limited, limit)
+        if not is_allowed:
+            self._tell(name, by, limit)
             raise RateLimited(
                 most=limit.amount, window_seconds=limit.get_expiry(), retry_seconds=_whole(taken.reset_seconds)
             )

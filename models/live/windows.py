@@ -70,12 +70,14 @@ class Taken:
     """Until the oldest leaves the window, so that there is room for one more."""
 
 
-@dataclass(eq=False)
 class _Wish:
-    key: str
-    most: int
-    seconds: float
-    answer: Taken | None = None
+    """Of one caller, who may have to wait for his turn."""
+
+    def __init__(self, key: str, most: int, seconds: float) -> None:
+        self.key, self.most, self.seconds = key, most, seconds
+        self.answer: Taken | None = None
+        self.turn = threading.Lock()
+        self.turn.acquire()
 
 
 class Windows:
@@ -85,8 +87,9 @@ class Windows:
         self._redis = client.connect(settings, seconds=SECONDS)
         self._prefix = client.name(settings, "window", "")
         self._take = self._redis.register_script(_TAKE)
+        self._lock = threading.Lock()
         self._gathered: list[_Wish] = []
-        self._wire = threading.Lock()
+        self._somebody_asks = False
         self._own = _Own()
         self.is_shared = True
         """Whether Redis counts; if not, this process does for itself."""
@@ -97,20 +100,31 @@ class Windows:
         """Take a place in this key's window of so many seconds, if it holds fewer than ``most``. Never fails."""
         wish = _Wish(self._prefix + key, most, seconds)
         if self.is_shared:
-            self._gathered.append(wish)
-            with self._wire:
-                if wish.answer is None:  # else whoever had the wire before has asked for this one, too
-                    self._ask()
+            with self._lock:
+                self._gathered.append(wish)
+                must_wait, self._somebody_asks = self._somebody_asks, True
+            if must_wait:
+                wish.turn.acquire()  # it comes when he is answered, or when he is to ask
+            if wish.answer is None:
+                self._ask()
         return wish.answer or self._own.take(wish)
 
     def _ask(self) -> None:
-        wishes, self._gathered = self._gathered, []
+        """Ask for all who have gathered, then let the first of those who have come since ask."""
+        with self._lock:
+            wishes, self._gathered = self._gathered, []
         try:
             for first in range(0, len(wishes), ASKED_AT_ONCE):
                 if self.is_shared:
                     self._ask_for(wishes[first : first + ASKED_AT_ONCE])
         except (RedisError, OSError) as error:
             self._go_alone(error)
+        finally:
+            with self._lock:
+                self._somebody_asks = bool(self._gathered)
+                following = self._gathered[:1]
+            for wish in wishes[1:] + following:
+                wish.turn.release()
 
     def _ask_for(self, wishes: list[_Wish]) -> None:
         limits = [number for wish in wishes for number in (wish.most, int(wish.seconds * 1_000_000))]
