@@ -9,26 +9,51 @@ from collections.abc import Callable
 from flask import Flask
 from flask_smorest import Api
 
-from api import access, batches, dead_letters, errors, events, headers, health, invariants, jobs, openapi, pages
+from api import (
+    access,
+    audit,
+    auth,
+    batches,
+    cors,
+    dead_letters,
+    errors,
+    events,
+    headers,
+    health,
+    invariants,
+    jobs,
+    keys,
+    me,
+    openapi,
+    pages,
+    trail,
+    users,
+)
 from api.callers import Callers
+from api.hashing import Hashing
 from api.limits import Limits
 from api.queue import Queue
 from api.reader import Reader
+from api.tokens import Tokens
 from api.waiters import Waiters
 from api.wake import Waker
 from models import base
 from models.live import changes
+from models.passwords import Passwords
 from models.settings import Settings
 
 MAX_BODY_BYTES = 256 * 1024
 STATIC = pathlib.Path(__file__).resolve().parent.parent / "static"
 
 
-def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: False) -> Flask:
+def create_app(
+    settings: Settings, *, stopping: Callable[[], bool] = lambda: False, passwords: Passwords | None = None
+) -> Flask:
     """The Flask application on a database that is opened here.
 
     Args:
         stopping: whether this process has been told to stop (`/health/ready` then says no).
+        passwords: hashed with other parameters than the product's; tests use cheap ones.
     """
     base.open_database(settings, name="api", answers=True)
     changes.publish_from_now_on(settings)
@@ -41,16 +66,20 @@ def create_app(settings: Settings, *, stopping: Callable[[], bool] = lambda: Fal
         "queue": Queue(settings),
         "callers": callers,
         "limits": Limits(app, settings),
+        "tokens": Tokens(settings),
+        "hashing": Hashing(passwords),
         "reader": Reader(),
         "waiters": Waiters(settings, stopping=stopping),
         "stopping": stopping,
         "started": time.monotonic(),
     }
-    headers.add_to(app)
+    trail.add_to(app)
+    headers.add_to(app, settings)
+    cors.add_to(app, list(filter(None, settings.cors_origins.split(","))))
     errors.add_to(app)
     enforce_access = access.add_to(app, callers)
     api: Api = openapi.ProblemApi(app)
-    for noun in (jobs, events, batches, dead_letters, invariants, health):
+    for noun in (auth, me, keys, users, jobs, events, batches, dead_letters, audit, invariants, health):
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     enforce_access()

@@ -26,11 +26,23 @@ from models.errors import (
     DailyQuotaUsed,
     DeadLetterNotFound,
     IdempotencyKeyReused,
+    InvitationInvalid,
+    InvitationRequired,
     JobGone,
     JobNotFound,
+    KeyNotFound,
     OwnerBacklogFull,
     RateLimited,
     Refusal,
+    RegistrationClosed,
+    ScopeRefused,
+    SessionEnded,
+    TooManyKeys,
+    UsernameTaken,
+    UserNotFound,
+    WeakPassword,
+    WrongCredentials,
+    WrongPassword,
 )
 
 STATUS_OF: Mapping[type[Refusal], int] = {
@@ -45,6 +57,18 @@ STATUS_OF: Mapping[type[Refusal], int] = {
     OwnerBacklogFull: 429,
     RateLimited: 429,
     DailyQuotaUsed: 429,
+    RegistrationClosed: 403,
+    InvitationRequired: 403,
+    InvitationInvalid: 403,
+    UsernameTaken: 409,
+    WeakPassword: 422,
+    WrongCredentials: 401,
+    WrongPassword: 403,
+    SessionEnded: 401,
+    UserNotFound: 404,
+    KeyNotFound: 404,
+    TooManyKeys: 409,
+    ScopeRefused: 403,
 }
 CODE_OF: Mapping[int, str] = {
     400: "bad_request",
@@ -158,13 +182,17 @@ def add_to(app: Flask) -> None:
     def refused(refusal: Refusal) -> Response:
         status = STATUS_OF[type(refusal)]
         headers = {"Retry-After": str(refusal.retry_seconds or BACKLOG_SECONDS)} if status in (429, 503) else {}
-        return problem(status, code=refusal.code, detail=refusal.detail, headers=headers)
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        where = {"pointer": refusal.pointer, "code": refusal.code, "message": refusal.detail}
+        errors = [where] if refusal.pointer is not None else None
+        return problem(status, code=refusal.code, detail=refusal.detail, errors=errors, headers=headers)
 
     @app.errorhandler(SQLAlchemyError)
     def no_database(error: SQLAlchemyError) -> Response:
         if not is_outage(error):
             return crashed(error)
-        log.warning("database_unavailable", request_id=g.get("request_id"), error=type(error).__name__)
+        log.warning("database_unavailable", error=type(error).__name__)
         return problem(
             503,
             code="database_unavailable",
@@ -181,9 +209,7 @@ def add_to(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def crashed(error: Exception) -> Response:
-        log.error(
-            "request_failed", request_id=g.get("request_id"), method=request.method, path=request.path, exc_info=error
-        )
+        log.error("request_failed", method=request.method, path=request.path, exc_info=error)
         return problem(500, detail=CRASHED)
 
 
@@ -207,4 +233,4 @@ def _discard_body() -> None:
             if (request.content_length or 0) > DRAINED_BYTES or time.monotonic() >= until:
                 connection.shutdown(socket.SHUT_RD)  # nobody reads the rest
     except (OSError, ParseException) as error:
-        log.info("body_not_drained", request_id=g.get("request_id"), error=type(error).__name__)
+        log.info("body_not_drained", error=type(error).__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, current_app, json, request
@@ -18,7 +18,7 @@ from api.schemas import JobCreatedSchema, JobSchema, NewJobSchema
 from models import jobs, logs, versions
 from models.api_keys import Scope
 from models.base import Session, bare
-from models.errors import BatchNotFound, DeadLetterNotFound, JobNotFound
+from models.errors import JobNotFound, Refusal
 from models.jobs import JobType
 from models.settings import Settings
 from models.states import FINISHED, WAITING
@@ -179,7 +179,7 @@ def cancel_job_by_post(job_id: str) -> Response:
     return response
 
 
-def known_form(job_id: str, *, refusal: type[JobNotFound | DeadLetterNotFound | BatchNotFound] = JobNotFound) -> str:
+def known_form(job_id: str, *, refusal: Callable[[], Refusal] = JobNotFound) -> str:
     """The id in its one spelling.
 
     Raises:
@@ -188,9 +188,9 @@ def known_form(job_id: str, *, refusal: type[JobNotFound | DeadLetterNotFound | 
     try:
         canonical = str(uuid.UUID(job_id))
     except ValueError:
-        raise refusal from None
+        raise refusal() from None
     if len(job_id) != UUID_LENGTH:  # braces, "urn:uuid:", missing hyphens
-        raise refusal
+        raise refusal()
     return canonical
 
 

@@ -34,7 +34,9 @@ SETTING_OF: Mapping[str, str] = {
     "login": "login_limit",
     "login-address": "auth_limit",
     "register": "register_limit",
+    "password": "login_limit",
     "refresh": "auth_limit",
+    "logout": "auth_limit",
     "guest": "auth_limit",
 }
 """The limits, each by the name that callers see, with the setting that holds it."""
@@ -56,36 +58,37 @@ log = logs.logger()
 
 
 def by_owner(name: str) -> Callable[[View], View]:
-    """Count for whoever calls.
-
-    A guest's cookie is made up in no time, so guests are counted by their address.
-    """
-    return _limited(name, lambda: _address() if owners.is_guest(caller().owner) else caller().owner)
+    """Count for whoever calls. Stands above the arguments: what cannot be read counts as well."""
+    return _limited(lambda *_: count(name))
 
 
 def by_address(name: str) -> Callable[[View], View]:
     """Count for the address a request comes from; for routes that ask nobody who it is."""
-    return _limited(name, _address)
+    return _limited(lambda *_: _limits().count(name, _address()))
 
 
 def by_login(view: View) -> View:
     """Count for an account and an address together. Stands below the arguments, of which it reads ``username``."""
-
-    @wraps(view)
-    def limited(said: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        # A digest: no name is to be found in Redis or in a log.
-        account = hashlib.sha256(said["username"].encode()).hexdigest()[:32]
-        _limits().count("login", f"{_address()}:{account}")
-        return view(said, *args, **kwargs)
-
-    return limited  # type: ignore[return-value]
+    return _limited(lambda said, *_: _limits().count("login", f"{_address()}:{_digest(said['username'])}"))(view)
 
 
-def _limited(name: str, key: Callable[[], str]) -> Callable[[View], View]:
+def count(name: str) -> None:
+    """Count for whoever calls, from within a view.
+
+    A guest's cookie is made up in no time, so guests are counted by their address.
+
+    Raises:
+        RateLimited: there have been as many as there may be.
+    """
+    owner = caller().owner
+    _limits().count(name, _address() if owners.is_guest(owner) else owner)
+
+
+def _limited(count_one: Callable[..., None]) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def limited(*args: Any, **kwargs: Any) -> Any:
-            _limits().count(name, key)
+            count_one(*args)
             return view(*args, **kwargs)
 
         return limited  # type: ignore[return-value]
@@ -100,6 +103,11 @@ def _limits() -> Limits:
 
 def _address() -> str:
     return owners.of_address(request.remote_addr)
+
+
+def _digest(username: str) -> str:
+    """So that no name is to be found in Redis or in a log."""
+    return hashlib.sha256(username.encode()).hexdigest()[:32]
 
 
 class _Storage(Storage, MovingWindowSupport):
@@ -141,7 +149,7 @@ class Limits:
         }
         self._told: dict[str, float] = {}
 
-    def count(self, name: str, key: Callable[[], str] | str) -> None:
+    def count(self, name: str, by: str) -> None:
         """Count one more, or refuse it; the answer says how many are left.
 
         Raises:
@@ -150,7 +158,6 @@ class Limits:
         limit = self._limits.get(name)
         if limit is None:
             return
-        by = key if isinstance(key, str) else key()
         is_allowed = self._strategy.hit(limit, name, by)
         taken: Taken = g.taken
         _show(name, limit, taken)
@@ -168,7 +175,7 @@ class Limits:
         if len(self._told) >= MOST_TOLD:
             self._told.clear()
         self._told[key] = now + limit.get_expiry()
-        log.warning("rate_limited", limit=name, key=key, request_id=g.get("request_id"))
+        log.warning("rate_limited", limit=name, key=key)
 
 
 def _show(name: str, limit: RateLimitItem, taken: Taken) -> None:

@@ -40,7 +40,22 @@ CONFIG = {
     "API_SPEC_OPTIONS": {
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
         "components": {
-            "securitySchemes": {"operator": {"type": "http", "scheme": "bearer", "description": "ADMIN_TOKEN"}}
+            "securitySchemes": {
+                "operator": {"type": "http", "scheme": "bearer", "description": "ADMIN_TOKEN"},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An access token, or an API key."},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "parley_refresh",
+                    "description": "Set by registering and logging in; HttpOnly, for /api/auth only.",
+                },
+                "guest": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "parley_guest",
+                    "description": "Who a guest is, where guests are allowed; HttpOnly.",
+                },
+            }
         },
     },
 }

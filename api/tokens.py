@@ -1,13 +1,19 @@
-"""Access tokens: JWTs that say who signed in and where, for a quarter of an hour.
+"""Access tokens: JWTs that say who signed in and where, for a quarter of an hour. And the refresh tokens beside them.
 
 One algorithm, two keys at most, each found by its ``kid`` in a map of our own. What
 a token says is believed only as far as it names a session; whether that still
 stands, and what its user may do, the database says.
+
+A refresh token is 256 random bits. Its successor is an HMAC of it, so that who asks
+twice gets the same answer (`models.sessions`); without our key nobody can foresee it.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
+import secrets
 import time
 import uuid
 from dataclasses import dataclass
@@ -62,6 +68,11 @@ class Tokens:
         }
         return jwt.encode(claims, self._keys[self._current], ALGORITHM, headers={"kid": self._current})
 
+    def successor(self, refresh_token: str) -> str:
+        """What a refresh token is exchanged for."""
+        key = self._keys[self._current].encode()
+        return _url_safe(hmac.digest(key, b"parley refresh " + refresh_token.encode(), hashlib.sha256))
+
     def read(self, token: str) -> Claims:
         """What it says.
 
@@ -85,6 +96,15 @@ class Tokens:
             return Claims(user_id=ids[0], session_id=ids[1], expires_at=float(said["exp"]) + LEEWAY_SECONDS)
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
             raise InvalidToken from error
+
+
+def fresh_refresh_token() -> str:
+    """The first of a session."""
+    return _url_safe(secrets.token_bytes(32))
+
+
+def _url_safe(secret: bytes) -> str:
+    return base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
 
 
 def _kid(key: str) -> str:

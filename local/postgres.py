@@ -33,6 +33,9 @@ SERVER_SETTINGS: Final = {
     "unix_socket_directories": "",
     "max_connections": "100",
     "synchronous_commit": "on",
+    # A statement that fails holds what somebody wrote, and so does the row in an error's DETAIL: neither is for a log.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 NOT_DURABLE: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
 """For tests, several of which run a whole product on one server."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Identity, Index, Text, text
+from sqlalchemy import BigInteger, Identity, Index, Row, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -18,6 +20,7 @@ from models import clock
 from models.base import Bare, Base
 
 KEPT_AT_LEAST_DAYS = 30
+DAY_SECONDS = 86_400
 
 
 class AuditEntry(Base):
@@ -27,6 +30,7 @@ class AuditEntry(Base):
     __table_args__ = (
         Index("ix_audit_log_at", "at", "id"),
         Index("ix_audit_log_actor", "actor", "id"),
+        Index("ix_audit_log_action", "action", "id"),
         Index("ix_audit_log_subject", "subject", "id", postgresql_where=text("subject IS NOT NULL")),
     )
 
@@ -58,3 +62,44 @@ def note(
     """
     row = {"actor": actor, "action": action, "subject": subject, "request_id": request_id}
     session.execute(_NOTE, {**row, "facts": json.dumps(facts, default=str)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which notes; what is None does not matter."""
+
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
+    after: dt.datetime | None = None
+    """Or at that time."""
+    before: dt.datetime | None = None
+
+
+# As in models/dead_letters.py: the planner sees which conditions are none.
+_PAGE = text("""
+    SELECT id, at, actor, action, subject, request_id, facts FROM audit_log
+    WHERE (CAST(:actor AS text) IS NULL OR actor = :actor)
+    AND (CAST(:action AS text) IS NULL OR action = :action)
+    AND (CAST(:subject AS text) IS NULL OR subject = :subject)
+    AND (CAST(:after AS timestamptz) IS NULL OR at >= CAST(:after AS timestamptz))
+    AND (CAST(:before AS timestamptz) IS NULL OR at < CAST(:before AS timestamptz))
+    AND (CAST(:below AS bigint) IS NULL OR id < :below)
+    ORDER BY id DESC LIMIT :limit
+""")
+_SWEEP = text("""
+    DELETE FROM audit_log WHERE id = ANY(ARRAY(
+        SELECT id FROM audit_log WHERE at < statement_timestamp() - make_interval(secs => :seconds)
+        ORDER BY at, id LIMIT :most FOR UPDATE SKIP LOCKED))
+""")
+
+
+def page(session: Session, which: Filter, *, limit: int, below: int | None = None) -> Sequence[Row[Any]]:
+    """Notes, the newest first; ``below`` is the id of the last one already seen."""
+    return session.execute(_PAGE, {**vars(which), "limit": limit, "below": below}).all()
+
+
+def sweep(session: Session, *, days: float, most: int) -> int:
+    """Remove up to ``most`` notes that are older than so many days; how many there were."""
+    limits = {"seconds": max(days, KEPT_AT_LEAST_DAYS) * DAY_SECONDS, "most": most}
+    return session.execute(_SWEEP, limits).rowcount  # type: ignore[attr-defined,no-any-return]

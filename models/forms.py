@@ -148,3 +148,18 @@ def rate(raw: str) -> str:
     if not 1 <= times * _UNIT_SECONDS[unit] <= LONGEST_RATE_SECONDS:
         raise ValueError("is about a time that is not between a second and a day")
     return f"{most}/{times} {unit}"
+
+
+def origins(raw: str) -> str:
+    """Origins as browsers write them, with commas between them.
+
+    >>> origins("https://chat.example.com, http://localhost:3000")
+    'https://chat.example.com,http://localhost:3000'
+    """
+    given = [each.strip() for each in raw.split(",")]
+    for each in given:
+        url("http", "https")(each)
+        scheme, host = each.split("://", 1)
+        if each != each.lower() or set("/*@?#") & set(host) or host.endswith({"http": ":80", "https": ":443"}[scheme]):
+            raise ValueError("holds an origin that no browser sends: small letters only, no path, no *, no usual port")
+    return ",".join(given)

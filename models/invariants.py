@@ -73,10 +73,11 @@ _QUERIES: Mapping[str, str] = {
         SELECT COALESCE(job_id, batch_id) AS id FROM idempotency_keys GROUP BY 1 HAVING count(*) > 1""",
     "made_by_a_key_of_another_owner": """
         SELECT jobs.id FROM idempotency_keys JOIN jobs ON jobs.id = job_id WHERE scope <> owner""",
-    # A batch is stored whole; later its jobs may have been kept long enough and be gone.
+    # A batch is stored whole; later its jobs may have been kept long enough and be gone, or its owner may be.
     "incomplete_batch": """
         SELECT batches.id FROM batches LEFT JOIN jobs ON batch_id = batches.id
         WHERE batches.created_at > clock_timestamp() - interval '10 minutes'
+        AND NOT EXISTS (SELECT FROM users WHERE batches.owner = 'user:' || users.id AND deleted_at IS NOT NULL)
         GROUP BY batches.id HAVING count(jobs) <> batches.total""",
     "removed_and_still_there": """
         SELECT jobs.id FROM tombstones JOIN jobs ON jobs.id = job_id""",

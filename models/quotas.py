@@ -91,3 +91,11 @@ _PRUNE = text(f"""
 def prune(session: Session, *, most: int) -> int:
     """Forget up to ``most`` old days; how many there were."""
     return session.execute(_PRUNE, {"most": most}).rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+_ERASE = text("DELETE FROM usage WHERE owner = :owner")
+
+
+def erase(session: Session, owner: str) -> None:
+    """Forget what an owner has used, before its jobs are locked."""
+    session.execute(_ERASE, {"owner": owner})

@@ -22,6 +22,7 @@ from models.knobs.accounts import AccountKnobs
 from models.knobs.jobs import JobKnobs
 from models.knobs.limits import LimitKnobs
 from models.knobs.llm import ModelKnobs
+from models.knobs.safety import SafetyKnobs
 from models.knobs.servers import ServerKnobs
 
 OFFLINE = "offline"
@@ -33,7 +34,7 @@ class SettingRefused(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(LimitKnobs, JobKnobs, ModelKnobs, AccountKnobs, ServerKnobs):
+class Settings(LimitKnobs, JobKnobs, ModelKnobs, SafetyKnobs, AccountKnobs, ServerKnobs):
     """All settings, validated. Durations are seconds. (A dataclass lists its last base's fields first.)"""
 
     @property
@@ -108,6 +109,23 @@ def _check_combinations(settings: Settings) -> None:
         raise SettingRefused("PREVIOUS_TOKEN_KEY: is TOKEN_KEY itself; leave it empty")
     if settings.environment == "production":
         _check_named(settings, "database_url", "redis_url")
+        _check_secrets(settings)
+
+
+def _check_secrets(settings: Settings) -> None:
+    """A secret that stands in the documentation is none, nor is one that two doors share."""
+    seen: dict[object, str] = {}
+    for knob in dataclasses.fields(Settings):
+        value, env = getattr(settings, knob.name), knob.metadata["env"]
+        if not knob.metadata["secret"] or not value:
+            continue
+        if str(value).split("://")[-1] == knob.metadata["example"].split("://")[-1]:
+            raise SettingRefused(
+                f"{env}: is the example of the documentation; for example {env}=$(openssl rand -hex 24)"
+            )
+        if value in seen:
+            raise SettingRefused(f"{env}: is the same as {seen[value]}; for example {env}=$(openssl rand -hex 24)")
+        seen[value] = env
 
 
 def _check_chain(settings: Settings) -> None:

@@ -23,13 +23,18 @@ from redis.exceptions import RedisError
 
 from models import (
     announcements,
+    api_keys,
+    audit,
     base,
+    erasures,
     heartbeats,
     idempotency,
+    invitations,
     leases,
     logs,
     quotas,
     retention,
+    sessions,
     settings,
     snapshots,
     waiting,
@@ -104,7 +109,7 @@ def keep(*, lease_seconds: float) -> None:
             log.warning(event, job_id=job_id)
 
 
-def prune(*, retention_days: float, most: int = PRUNED_AT_ONCE) -> bool:
+def prune(*, retention_days: float, audit_days: float, most: int = PRUNED_AT_ONCE) -> bool:
     """Delete what nobody needs any more, a bounded number of each kind; whether there may be more."""
     with Session.begin() as session:
         keys = idempotency.prune(session, most=most)
@@ -114,9 +119,15 @@ def prune(*, retention_days: float, most: int = PRUNED_AT_ONCE) -> bool:
         removed = retention.sweep(session, days=retention_days, most=most)
     with Session.begin() as session:
         tombstones = retention.sweep_tombstones(session, most=most)
+    with Session.begin() as session:
+        notes = audit.sweep(session, days=audit_days, most=most)
+    with Session.begin() as session:
+        ended = [table.prune(session, most=most) for table in (sessions, api_keys, invitations)]
+    with Session.begin() as session:
+        some_left = erasures.sweep(session, most=erasures.PIECE)
     if removed:
         log.info("jobs_removed", jobs=removed)
-    return most in (keys, days, removed, tombstones)
+    return some_left or most in (keys, removed, tombstones, notes, days, *ended)
 
 
 class Dispatcher:
@@ -186,7 +197,8 @@ class Dispatcher:
     def _prune(self) -> None:
         """While much is left it goes on, but rests for as long as it has worked."""
         begun_at = time.monotonic()
-        may_be_more = prune(retention_days=self._settings.job_retention_days)
+        ours = self._settings
+        may_be_more = prune(retention_days=ours.job_retention_days, audit_days=ours.audit_retention_days)
         self._rest(self._prune, time.monotonic() - begun_at if may_be_more else PRUNE_SECONDS)
 
     def _rest(self, tick: Callable[[], None], seconds: float) -> None:

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("facts", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
     )
+    op.create_index("ix_audit_log_action", "audit_log", ["action", "id"], unique=False)
     op.create_index("ix_audit_log_actor", "audit_log", ["actor", "id"], unique=False)
     op.create_index("ix_audit_log_at", "audit_log", ["at", "id"], unique=False)
     op.create_index(
@@ -64,6 +65,7 @@ def upgrade() -> None:
             "last_active_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("erased", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.CheckConstraint(
             "(deleted_at IS NULL) = (username IS NOT NULL)", name=op.f("ck_users_username_until_deleted")
         ),
@@ -73,7 +75,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
     )
     op.create_index(
-        "uq_users_phone_hash", "users", ["phone_hash"], unique=True, postgresql_where=sa.text("phone_hash IS NOT NULL")
+        "ix_users_created_at", "users", ["created_at", "id"], postgresql_where=sa.text("deleted_at IS NULL")
+    )
+    op.create_index(
+        "ix_users_deleted_at",
+        "users",
+        ["deleted_at"],
+        postgresql_where=sa.text("deleted_at IS NOT NULL AND NOT erased"),
     )
     op.create_index("uq_users_username", "users", ["username"], unique=True)
     op.create_table(
@@ -96,6 +104,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_api_keys_prefix", "api_keys", ["prefix"], unique=False, postgresql_where=sa.text("revoked_at IS NULL")
     )
+    op.create_index("ix_api_keys_ended", "api_keys", [sa.literal_column("LEAST(revoked_at, expires_at)")], unique=False)
     op.create_index("ix_api_keys_user_id", "api_keys", ["user_id", "created_at", "id"], unique=False)
     op.create_index("uq_api_keys_key_hash", "api_keys", ["key_hash"], unique=True)
     op.create_table(
@@ -126,9 +135,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
-    op.create_index(
-        "ix_sessions_user_id", "sessions", ["user_id"], unique=False, postgresql_where=sa.text("revoked_at IS NULL")
-    )
+    op.create_index("ix_sessions_user_id", "sessions", ["user_id", "created_at", "id"], unique=False)
     op.create_table(
         "refresh_tokens",
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
@@ -148,6 +155,9 @@ def upgrade() -> None:
         sa.Column("tokens", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("day", "owner", name=op.f("pk_usage")),
         postgresql_with={"fillfactor": "50"},
+    )
+    op.create_index(
+        "ix_refresh_tokens_used_at", "refresh_tokens", ["used_at"], postgresql_where=sa.text("used_at IS NOT NULL")
     )
     op.add_column("tombstones", sa.Column("owner", sa.Text(), nullable=True))
     op.execute(APPEND_ONLY)

@@ -76,6 +76,8 @@ class _Wish:
     def __init__(self, key: str, most: int, seconds: float) -> None:
         self.key, self.most, self.seconds = key, most, seconds
         self.answer: Taken | None = None
+        self.asks = False
+        """Whether it is his turn to ask, for all."""
         self.turn = threading.Lock()
         self.turn.acquire()
 
@@ -102,17 +104,17 @@ class Windows:
         if self.is_shared:
             with self._lock:
                 self._gathered.append(wish)
-                must_wait, self._somebody_asks = self._somebody_asks, True
-            if must_wait:
-                wish.turn.acquire()  # it comes when he is answered, or when he is to ask
-            if wish.answer is None:
+                wish.asks, self._somebody_asks = not self._somebody_asks, True
+            if not wish.asks:
+                wish.turn.acquire()  # comes with an answer, or with the duty to ask
+            if wish.asks:
                 self._ask()
         return wish.answer or self._own.take(wish)
 
     def _ask(self) -> None:
         """Ask for all who have gathered, then let the first of those who have come since ask."""
         with self._lock:
-            wishes, self._gathered = self._gathered, []
+            wishes, self._gathered = self._gathered, []  # the first is whoever asks
         try:
             for first in range(0, len(wishes), ASKED_AT_ONCE):
                 if self.is_shared:
@@ -123,6 +125,8 @@ class Windows:
             with self._lock:
                 self._somebody_asks = bool(self._gathered)
                 following = self._gathered[:1]
+            for wish in following:
+                wish.asks = True
             for wish in wishes[1:] + following:
                 wish.turn.release()
 

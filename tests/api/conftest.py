@@ -7,15 +7,18 @@ import math
 from collections.abc import Callable, Iterator
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
 from api.app import create_app
 from models import waiting
 from models.base import Autocommit, Session
+from models.passwords import Passwords
 from models.settings import Settings
 
 PATIENT_SECONDS = 30.0
+CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 OPERATOR = "an-operators-token-of-32-letters"
 
 
@@ -26,7 +29,9 @@ def make_app(db: Settings) -> Iterator[Callable[..., Flask]]:
     They are patient with the database: how patient the product is, the tests on real processes look at.
     """
     before = [maker.kw["bind"] for maker in (Session, Autocommit)]
-    yield lambda **ours: create_app(dataclasses.replace(db, **{"db_answer_seconds": PATIENT_SECONDS, **ours}))
+    yield lambda **ours: create_app(
+        dataclasses.replace(db, **{"db_answer_seconds": PATIENT_SECONDS, **ours}), passwords=CHEAP
+    )
     for maker, bind in zip((Session, Autocommit), before, strict=True):
         if maker.kw["bind"] is not bind:
             maker.kw["bind"].dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 
 import pytest
 
@@ -30,6 +31,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
         ("LLM_FALLBACKS", "a,,b"),
         ("LLM_FALLBACKS", "m" * 201),
         ("ADMIN_TOKEN", "holds a space and is long enough"),
+        ("AUDIT_RETENTION_DAYS", "29"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://*.example.com"),
+        ("CORS_ORIGINS", "https://a.example,"),
+        ("CORS_ORIGINS", "https://a.example/"),
+        ("CORS_ORIGINS", "https://A.example"),
+        ("CORS_ORIGINS", "https://a.example:443"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "a.example"),
+        ("TOKEN_KEY", "x" * 31),
+        ("TOKEN_KEY", "x" * 64),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_and_an_example(name: str, value: str) -> None:
@@ -61,6 +73,46 @@ def test_a_combination_that_cannot_work_is_refused(environ: dict[str, str], name
     """Half a configuration is no configuration."""
     with pytest.raises(SettingRefused, match=f"^{name}: "):
         from_environment(environ)
+
+
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "DATABASE_URL": "postgresql://parley:x1@h/d",
+    "REDIS_URL": "redis://:x2@h/0",
+    "TOKEN_KEY": "9f0cf9a026cb21391e51c15debceca51",
+    "ADMIN_TOKEN": "8974a58eb2cd0320dcf2b685bfc21b83",
+}
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"ADMIN_TOKEN": PRODUCTION["TOKEN_KEY"]}, "TOKEN_KEY"),
+        ({"PHONE_KEY": PRODUCTION["TOKEN_KEY"]}, "PHONE_KEY"),
+        ({"DATABASE_URL": "postgresql://parley:secret@db.internal:5432/parley"}, "DATABASE_URL"),
+        ({"REDIS_URL": "redis://:secret@cache.internal:6379/0"}, "REDIS_URL"),
+    ],
+)
+def test_production_refuses_secrets_of_the_documentation_and_shared_ones(environ: dict[str, str], name: str) -> None:
+    """Whoever copies an example has published the key."""
+    from_environment(PRODUCTION)
+
+    with pytest.raises(SettingRefused, match=f"^{name}: "):
+        from_environment({**PRODUCTION, **environ})
+
+
+def test_production_does_not_start_on_the_example_file() -> None:
+    """Nor with any one of its secrets."""
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    example = dict(line.removeprefix("# ").split("=", 1) for line in lines if re.match(r"# [A-Z_]+=", line))
+    with pytest.raises(SettingRefused):
+        from_environment(example)
+
+    for knob in dataclasses.fields(Settings):
+        if knob.metadata["secret"] and knob.name != "llm_api_key":
+            name = knob.metadata["env"]
+            with pytest.raises(SettingRefused, match=f"^{name}: "):
+                from_environment({**PRODUCTION, name: example[name]})
 
 
 def test_a_refused_secret_is_not_repeated() -> None:
