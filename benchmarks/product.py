@@ -101,6 +101,7 @@ class Product:
             "PORT": str(self.port),
             "TOKEN_KEY": secrets.token_urlsafe(32),
             "ALLOW_GUESTS": "true",
+            "CREATE_LIMIT": "1000000/5 seconds",  # it is counted as ever, but one address sends it all
             "PATH": PATH,
             **self._own,
         }
