@@ -15,6 +15,17 @@ from models.users import DISPLAY_NAME_CHARACTERS, USERNAME_GIVEN, Role
 
 INVITATION_CHARACTERS = 64
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+NAME_FORM: dict[str, Any] = {
+    "minLength": 1,
+    "maxLength": DISPLAY_NAME_CHARACTERS,
+    "pattern": r"^[^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$",
+}
+USERNAME_FORM: dict[str, Any] = {
+    "minLength": 3,
+    "maxLength": USERNAME_GIVEN,
+    "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{2,31}$",
+}
+_NUMBER = {"pattern": r"^\+[1-9][0-9]{6,14}$"}
 _STRING: dict[str, Any] = {
     "required": "required: This field is required.",
     "null": "wrong_type: This field may not be null.",
@@ -75,12 +86,7 @@ class PhoneNumber(fields.String):
 def _username() -> Username:
     return Username(
         required=True,
-        metadata={
-            "minLength": 3,
-            "maxLength": USERNAME_GIVEN,
-            "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{2,31}$",
-            "description": "Case does not matter.",
-        },
+        metadata={**USERNAME_FORM, "description": "Case does not matter."},
     )
 
 
@@ -103,11 +109,9 @@ class RegistrationSchema(Schema):
     """An account to be."""
 
     username = _username()
-    display_name = DisplayName(
-        metadata={"minLength": 1, "maxLength": DISPLAY_NAME_CHARACTERS, "description": "If left out: the username."}
-    )
+    display_name = DisplayName(metadata={**NAME_FORM, "description": "If left out: the username."})
     password = _password(shortest=SHORTEST, required=True)
-    phone_number = PhoneNumber(metadata={"description": "E.164. Kept as a keyed hash, or not at all."})
+    phone_number = PhoneNumber(metadata={**_NUMBER, "description": "E.164. Kept as a keyed hash, or not at all."})
     invitation = fields.String(
         validate=[validate.Length(max=INVITATION_CHARACTERS, error="too_long: At most {max} characters."), plain_text],
         error_messages=_STRING,
@@ -125,8 +129,8 @@ class LoginSchema(Schema):
 class ChangesSchema(Schema):
     """What is to be different. What is left out stays."""
 
-    display_name = DisplayName(metadata={"minLength": 1, "maxLength": DISPLAY_NAME_CHARACTERS})
-    phone_number = PhoneNumber(allow_none=True, metadata={"description": "Null: forget it."})
+    display_name = DisplayName(metadata=NAME_FORM)
+    phone_number = PhoneNumber(allow_none=True, metadata={**_NUMBER, "description": "Null: forget it."})
     password = _password(shortest=SHORTEST)
     current_password = _password()
 

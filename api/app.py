@@ -34,6 +34,7 @@ from api import (
 )
 from api.callers import Callers
 from api.hashing import Hashing
+from api.limits import Limits
 from api.oversight import Lately
 from api.queue import Queue
 from api.reader import Reader
@@ -69,6 +70,7 @@ def create_app(
         "waker": Waker(settings),
         "queue": Queue(settings),
         "callers": callers,
+        "limits": Limits(app, settings),
         "tokens": Tokens(settings),
         "hashing": Hashing(passwords),
         "lately": Lately(),

@@ -13,7 +13,7 @@ from flask import Response, current_app
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from api import access, cookies, tokens, trail
+from api import access, cookies, limits, tokens, trail
 from api.account_schemas import LoginSchema, RegistrationSchema, SessionSchema
 from api.callers import Callers, caller
 from api.hashing import Hashing
@@ -36,14 +36,15 @@ from models.settings import Settings
 bp = Noun("auth", __name__, url_prefix="/api/auth", description="Accounts: sign in and out.")
 log = logs.logger()
 
-_COOKIE = {"Set-Cookie": {**HEADER, "description": "`parley_refresh`"}}
+_COOKIE = {"Set-Cookie": {**HEADER, "description": "`parley_refresh`"}, **limits.HEADERS}
 
 
 @bp.route("/register", methods=["POST"])
+@limits.by_address("register")
 @bp.doc(security=[{}])
 @bp.arguments(RegistrationSchema())
 @bp.response(201, SessionSchema, headers=_COOKIE)
-@problems(bp, 400, 403, 409, 413, 415, 503)
+@problems(bp, 400, 403, 409, 413, 415, 429, 503)
 @access.public
 def register(said: dict[str, Any]) -> Response:
     """Make an account, and sign in. What the same browser did as a guest becomes the account's."""
@@ -105,10 +106,12 @@ def reject_weak(password: str, *, known: list[str]) -> None:
 
 
 @bp.route("/login", methods=["POST"])
+@limits.by_address("login-address")
 @bp.doc(security=[{}])
 @bp.arguments(LoginSchema())
+@limits.by_login
 @bp.response(200, SessionSchema, headers=_COOKIE)
-@problems(bp, 400, 401, 413, 415, 503)
+@problems(bp, 400, 401, 413, 415, 429, 503)
 @access.public
 def login(said: dict[str, Any]) -> Response:
     """Sign in. What the same browser did as a guest becomes the account's."""
@@ -135,9 +138,10 @@ def _refuse(user: Mapping[Any, Any] | None) -> NoReturn:
 
 
 @bp.route("/refresh", methods=["POST"])
+@limits.by_address("refresh")
 @bp.doc(security=[{"session": []}])
 @bp.response(200, SessionSchema, headers=_COOKIE)
-@problems(bp, 401, 503)
+@problems(bp, 401, 429, 503)
 @access.public
 def refresh() -> Response:
     """Exchange the cookie for another, and get an access token. An old cookie that comes back ends the session."""
@@ -156,9 +160,10 @@ def refresh() -> Response:
 
 
 @bp.route("/logout", methods=["POST"])
+@limits.by_address("logout")
 @bp.doc(security=[{"session": []}])
 @bp.response(204, headers=_COOKIE)
-@problems(bp, 503)
+@problems(bp, 429, 503)
 @access.public
 def logout() -> Response:
     """End this session. Without one nothing is to be done."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, current_app, request, stream_with_context
 
-from api import access, oversight, results, uploads
+from api import access, limits, oversight, results, uploads
 from api.batch_schemas import PROMPT, BatchCreatedSchema, BatchSchema, NewBatchSchema, ResultSchema, WhichResultsSchema
 from api.callers import caller
 from api.jobs import (
@@ -54,10 +54,14 @@ def _allow_more(endpoint: str | None, _: dict[str, Any] | None) -> None:
 
 
 @bp.route("", methods=["POST"], parameters=[KEY_PARAMETER])
+@limits.by_owner("batch")
 @bp.doc(requestBody=_BODY)
-@bp.response(201, BatchCreatedSchema, headers={"Location": HEADER, "Retry-After": HEADER})
+@bp.response(201, BatchCreatedSchema, headers={"Location": HEADER, "Retry-After": HEADER, **limits.HEADERS})
 @bp.alt_response(
-    200, schema=BatchCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": HEADER}
+    200,
+    schema=BatchCreatedSchema,
+    description="Made before, by the same key",
+    headers={"Idempotency-Replayed": HEADER, **limits.HEADERS},
 )
 @problems(bp, 400, 408, 413, 415, 422, 429, 503)
 @access.anybody(Scope.JOBS_WRITE)
@@ -80,8 +84,8 @@ def create_batch() -> Response:
 
 def _make(said: dict[str, Any]) -> Prompt:
     settings: Settings = current_app.config["SETTINGS"]
-    limits = {**limits_of(said["type"]), "deadline_seconds": settings.batch_deadline_seconds}
-    return Prompt(owner=caller().owner, **{**limits, **said})
+    usual = {**limits_of(said["type"]), "deadline_seconds": settings.batch_deadline_seconds}
+    return Prompt(owner=caller().owner, **{**usual, **said})
 
 
 def _stored(prompts: uploads.Prompts, *, key: str | None) -> tuple[str, bool]:
@@ -157,7 +161,8 @@ def cancel_batch_by_post(batch_id: str) -> Response:
 
 
 @bp.route("/<string:batch_id>/retry-failed", methods=["POST"])
-@bp.response(200, BatchSchema)
+@limits.by_owner("batch")
+@bp.response(200, BatchSchema, headers=limits.HEADERS)
 @problems(bp, 404, 409, 410, 429, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def retry_failed(batch_id: str) -> Response:

@@ -25,6 +25,7 @@ from models.errors import (
     BatchCancelled,
     BatchGone,
     BatchNotFound,
+    DailyQuotaUsed,
     DeadLetterNotFound,
     IdempotencyKeyReused,
     InvitationInvalid,
@@ -33,6 +34,7 @@ from models.errors import (
     JobNotFound,
     KeyNotFound,
     OwnerBacklogFull,
+    RateLimited,
     Refusal,
     RegistrationClosed,
     ScopeRefused,
@@ -56,6 +58,8 @@ STATUS_OF: Mapping[type[Refusal], int] = {
     AlreadyFinished: 409,
     BacklogFull: 503,
     OwnerBacklogFull: 429,
+    RateLimited: 429,
+    DailyQuotaUsed: 429,
     RegistrationClosed: 403,
     InvitationRequired: 403,
     InvitationInvalid: 403,
@@ -182,7 +186,7 @@ def add_to(app: Flask) -> None:
         status = STATUS_OF[type(refusal)]
         if refusal.anothers is not None:
             oversight.refused(refusal.code, subject=refusal.anothers)
-        headers = {"Retry-After": str(BACKLOG_SECONDS)} if status in (429, 503) else {}
+        headers = {"Retry-After": str(refusal.retry_seconds or BACKLOG_SECONDS)} if status in (429, 503) else {}
         if status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
         where = {"pointer": refusal.pointer, "code": refusal.code, "message": refusal.detail}

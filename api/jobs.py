@@ -10,7 +10,7 @@ from typing import Any
 from flask import Response, current_app, json, request
 from werkzeug.exceptions import BadRequest
 
-from api import access, long_polls, oversight, preferences
+from api import access, limits, long_polls, oversight, preferences
 from api.callers import caller
 from api.openapi import Noun, problems
 from api.queue import NOWHERE, Queue
@@ -58,10 +58,14 @@ _POLLED = {"ETag": HEADER, "Retry-After": {**HEADER, "description": "Seconds; ab
 
 
 @bp.route("", methods=["POST"], parameters=[KEY_PARAMETER])
+@limits.by_owner("create")
 @bp.arguments(NewJobSchema())  # of a class webargs would make a new one for each request
-@bp.response(201, JobCreatedSchema, headers={"Location": HEADER, "Retry-After": HEADER})
+@bp.response(201, JobCreatedSchema, headers={"Location": HEADER, "Retry-After": HEADER, **limits.HEADERS})
 @bp.alt_response(
-    200, schema=JobCreatedSchema, description="Made before, by the same key", headers={"Idempotency-Replayed": HEADER}
+    200,
+    schema=JobCreatedSchema,
+    description="Made before, by the same key",
+    headers={"Idempotency-Replayed": HEADER, **limits.HEADERS},
 )
 @problems(bp, 400, 413, 415, 429, 503)
 @access.anybody(Scope.JOBS_WRITE)

@@ -7,9 +7,9 @@ import datetime as dt
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from api.account_schemas import DisplayName
+from api.account_schemas import NAME_FORM, DisplayName
 from api.schemas import Moment, Schema
-from models.api_keys import NAME_CHARACTERS, Scope
+from models.api_keys import Scope
 
 LONGEST_DAYS = 3650
 
@@ -27,7 +27,7 @@ class NewKeySchema(Schema):
 
     name = DisplayName(
         required=True,
-        metadata={"minLength": 1, "maxLength": NAME_CHARACTERS, "description": "What you know it by."},
+        metadata={**NAME_FORM, "description": "What you know it by."},
     )
     scopes = fields.List(
         fields.Enum(

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, current_app
 
-from api import access, cookies, exports, trail
+from api import access, cookies, exports, limits, trail
 from api.account_schemas import ChangesSchema, FarewellSchema, UserSchema
 from api.auth import as_wire, callers, hashing, own_id, reject_weak, settings
 from api.callers import caller
@@ -42,7 +42,7 @@ def show_me() -> Response:
 @bp.doc(security=_SIGNED_IN)
 @bp.arguments(ChangesSchema())
 @bp.response(200, UserSchema)
-@problems(bp, 400, 401, 403, 404, 413, 415, 503)
+@problems(bp, 400, 401, 403, 404, 413, 415, 429, 503)
 @access.user()
 def change_me(said: dict[str, Any]) -> Response:
     """Change what is kept of you. A new password ends your other sessions; API keys stay."""
@@ -71,7 +71,9 @@ def _verified(user_id: str, password: str) -> str:
 
     Raises:
         WrongPassword: it is not the caller's.
+        RateLimited: it has been tried too often.
     """
+    limits.count("password")
     with bare() as lone:
         user = users.credentials(lone, user_id=user_id)
     kept: str | None = None if user is None else user["password_hash"]
@@ -92,7 +94,7 @@ def _new_password(user_id: str, password: str) -> str:
 @bp.doc(security=_SIGNED_IN)
 @bp.arguments(FarewellSchema())
 @bp.response(204, headers={"Set-Cookie": HEADER})
-@problems(bp, 400, 401, 403, 413, 415, 503)
+@problems(bp, 400, 401, 403, 413, 415, 429, 503)
 @access.user()
 def delete_me(said: dict[str, Any]) -> Response:
     """End your account for good: your names, sessions, keys, jobs and batches are erased; what runs is cancelled."""

@@ -23,6 +23,7 @@ from werkzeug.exceptions import (
 )
 
 from api import errors
+from api.limits import HEADERS
 from api.schemas import ProblemSchema
 
 DESCRIPTION = """
@@ -58,6 +59,8 @@ CONFIG = {
         },
     },
 }
+_RETRY_AFTER = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}
+_HEADERS_OF = {429: {**_RETRY_AFTER, **HEADERS}, 503: _RETRY_AFTER}
 BODY_SECONDS = 15.0
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -173,7 +176,12 @@ def problems(bp: Noun, *statuses: int) -> Callable[[View], View]:
 
     def documented(view: View) -> View:
         for status in reversed(statuses):
-            view = bp.alt_response(status, schema=ProblemSchema, content_type="application/problem+json")(view)
+            view = bp.alt_response(
+                status,
+                schema=ProblemSchema,
+                content_type="application/problem+json",
+                headers=_HEADERS_OF.get(status),
+            )(view)
         return view
 
     return documented

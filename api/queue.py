@@ -1,6 +1,6 @@
 """The queue as callers see it: what they may add, where a job stands, and why it waits.
 
-Each api process keeps the announcer's snapshot for a second. A caller's own
+Each api process keeps the announcer's snapshot, and who has used up a daily quota, for a second. A caller's own
 jobs since then are counted on top, so that a burst does not slip through.
 """
 
@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from models import snapshots
+from models import quotas, snapshots
 from models.base import bare
-from models.errors import BacklogFull, OwnerBacklogFull
+from models.errors import BacklogFull, DailyQuotaUsed, OwnerBacklogFull
+from models.quotas import Exhausted
 from models.settings import Settings
 from models.states import JobStatus
 
@@ -31,6 +32,7 @@ class Queue:
 
     def __init__(self, settings: Settings) -> None:
         self._most, self._most_per_owner = settings.most_waiting, settings.most_waiting_per_owner
+        self._daily_tokens, self._exhausted = settings.daily_tokens_per_owner, Exhausted()
         self._bodies: Mapping[str, Any] = {}
         self._places: dict[str, int] = {}
         self._since: Counter[str] = Counter()
@@ -43,8 +45,11 @@ class Queue:
         Raises:
             BacklogFull: too many wait.
             OwnerBacklogFull: too many of this owner's wait.
+            DailyQuotaUsed: this owner's have used their tokens of today.
         """
         self._refresh()
+        if owner in self._exhausted.owners:
+            raise DailyQuotaUsed(most=self._daily_tokens, retry_seconds=math.ceil(self._exhausted.seconds_left))
         backlog = self._bodies.get(snapshots.BACKLOG) or {"waiting": 0, "owners": {}}
         if backlog["waiting"] + self._since.total() + jobs > self._most:
             raise BacklogFull
@@ -88,6 +93,8 @@ class Queue:
             self._load_at = time.monotonic() + KEPT_SECONDS
             with bare() as session:
                 bodies = snapshots.latest(session)
+                if self._daily_tokens:
+                    self._exhausted = quotas.exhausted(session, most=self._daily_tokens)
             if bodies != self._bodies:
                 self._bodies, self._since = bodies, Counter()
                 self._places = {

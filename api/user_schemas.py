@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
-from api.account_schemas import Username, UserSchema
+from api.account_schemas import USERNAME_FORM, Username, UserSchema
 from api.schemas import PageSchema, Schema
 from models.api_keys import PREFIX_CHARACTERS
 from models.users import Role
@@ -13,7 +13,7 @@ from models.users import Role
 class UsersQuerySchema(PageSchema):
     """Which page of which users."""
 
-    username = Username(metadata={"description": "Only this one."})
+    username = Username(metadata={**USERNAME_FORM, "description": "Only this one."})
     key_prefix = fields.String(
         validate=validate.Regexp(
             rf"\Aparley_[A-Za-z0-9_-]{{{PREFIX_CHARACTERS - 7}}}\Z",

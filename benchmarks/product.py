@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -54,8 +54,8 @@ def eventually(look: Callable[[], T], *, seconds: float, what: str, every: float
 class Product:
     """Servers from `__enter__` to `__exit__`; of the product's processes, those that `run_only` names."""
 
-    def __init__(self, *, slots: int = SLOTS) -> None:
-        self._slots = slots
+    def __init__(self, *, slots: int = SLOTS, environment: Mapping[str, str] | None = None) -> None:
+        self._slots, self._own = slots, dict(environment or {})
         self._ends = ExitStack()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.port, self.floor_port = ports.free_port(), ports.free_port()
@@ -101,7 +101,9 @@ class Product:
             "PORT": str(self.port),
             "TOKEN_KEY": secrets.token_urlsafe(32),
             "ALLOW_GUESTS": "true",
+            "CREATE_LIMIT": "1000000/5 seconds",  # it is counted as ever, but one address sends it all
             "PATH": PATH,
+            **self._own,
         }
         python = pathlib.Path(sys.executable)
         product = processes.product(python, ROOT, environment)

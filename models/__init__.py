@@ -14,6 +14,7 @@ TABLES = (
     "models.idempotency",
     "models.invitations",
     "models.jobs",
+    "models.quotas",
     "models.retention",
     "models.sessions",
     "models.snapshots",

@@ -22,7 +22,6 @@ BEGINNING = "parley_"
 """Of every key, so that scanners of repositories and logs can find one."""
 PREFIX_CHARACTERS = 14
 MOST_KEYS = 50
-NAME_CHARACTERS = 64
 KEPT_DAYS = 30
 """Revoked or expired ones: so that whoever finds one in a log can still learn whose it was."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import breakers
+from models import breakers, quotas
 from models.base import Base, stored_by_value
 from models.states import RUNNING, JobStatus, move, note_change
 
@@ -169,6 +169,11 @@ class Ending:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
+    @property
+    def tokens(self) -> int:
+        """Of both; 0 if nobody counted them."""
+        return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+
 
 _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
     Outcome.COMPLETED: (
@@ -218,6 +223,7 @@ def record(session: Session, endings: Sequence[Ending]) -> set[tuple[str, int]]:
     The job of one that is missing in the answer had been cancelled, reaped or taken over:
     its result is dropped, its tokens are not.
     """
+    quotas.count(session, ((ending.job_id, ending.attempt, ending.tokens) for ending in endings))
     taken: set[tuple[str, int]] = set()
     for outcome, (status, changes) in _BECOMES.items():
         rows = move(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models import jobs, owners
+from models import jobs, owners, quotas
 from models.users import NOBODYS_NAME
 
 PIECE = 500
@@ -40,6 +40,7 @@ def account(session: Session, user_id: str, *, verified: str) -> bool:
         return False
     for statement in (_SIGN_OUT, _DISARM):
         session.execute(statement, {"id": user_id})
+    quotas.erase(session, owners.of_user(user_id))
     some(session, owners.of_user(user_id), most=PIECE)
     return True
 

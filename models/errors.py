@@ -11,6 +11,8 @@ class Refusal(Exception):
     """Base of everything the domain refuses."""
 
     code = "refused"
+    retry_seconds: int | None = None
+    """When to come again, if this refusal knows."""
     pointer: str | None = None
     """The field of the request that is to blame, where it is one."""
     anothers: str | None = None
@@ -91,6 +93,26 @@ class OwnerBacklogFull(Refusal):
 
     def __init__(self, most: int) -> None:
         super().__init__(f"{most} of your jobs are waiting already, which is the limit. Nothing was stored.")
+
+
+class RateLimited(Refusal):
+    """One caller asks more often than it may."""
+
+    code = "rate_limited"
+
+    def __init__(self, *, most: int, window_seconds: int, retry_seconds: int) -> None:
+        super().__init__(f"That is more than {most} in {window_seconds} s. Nothing was done; send it again later.")
+        self.retry_seconds = retry_seconds
+
+
+class DailyQuotaUsed(Refusal):
+    """One caller's jobs have used what they may use in a day."""
+
+    code = "daily_quota_used"
+
+    def __init__(self, *, most: int, retry_seconds: int) -> None:
+        super().__init__(f"Your jobs have used the {most} tokens of this day (UTC). Nothing was stored.")
+        self.retry_seconds = retry_seconds
 
 
 class DeadLetterNotFound(Refusal):

@@ -22,7 +22,8 @@ Row = Mapping[Any, Any]
 
 _PROFILE = text("""
     SELECT id::text AS user_id, username, display_name, role, created_at, last_active_at,
-           phone_hash IS NOT NULL AS phone_number_is_kept
+           phone_hash IS NOT NULL AS phone_number_is_kept,
+           (SELECT COALESCE(jsonb_object_agg(day, tokens), '{}') FROM usage WHERE owner = :owner) AS daily_tokens
     FROM users WHERE id = CAST(:user_id AS uuid) AND deleted_at IS NULL
 """)
 # octet_length() of a long text is read from its header, so nothing is fetched that is not shown.
@@ -89,7 +90,8 @@ _INSIDE = ("size", "before")
 
 def profile(session: Session, user_id: str) -> Row | None:
     """The account itself; None if there is none any more."""
-    return session.execute(_PROFILE, {"user_id": user_id}).mappings().one_or_none()
+    given = {"user_id": user_id, "owner": owners.of_user(user_id)}
+    return session.execute(_PROFILE, given).mappings().one_or_none()
 
 
 def page(session: Session, section: Section, user_id: str, *, after: Row | None) -> Sequence[dict[str, Any]]:

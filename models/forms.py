@@ -5,6 +5,7 @@ Each parser raises ``ValueError`` with the end of a sentence: "is not a whole nu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -12,6 +13,10 @@ SHORTEST_TOKEN = 24
 SHORTEST_KEY_BYTES = 32
 """RFC 7518, 3.2: no shorter than the hash."""
 LONGEST_MODEL = 200
+MOST_OF_A_RATE = 10_000_000
+LONGEST_RATE_SECONDS = 86_400
+_RATE = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})?\s*(second|minute|hour|day)s?")
+_UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
 def text(raw: str) -> str:
@@ -125,6 +130,24 @@ def models(raw: str) -> str:
     if not all(name.isprintable() and len(name) <= LONGEST_MODEL for name in names):
         raise ValueError(f"holds a name with control characters, or one of over {LONGEST_MODEL} characters")
     return ",".join(names)
+
+
+def rate(raw: str) -> str:
+    """So many within so long; empty: any number.
+
+    >>> rate("5/minute"), rate("500 / 5 seconds"), rate("0"), rate("none")
+    ('5/1 minute', '500/5 second', '', '')
+    """
+    if raw.lower() in ("0", "none"):
+        return ""
+    if (said := _RATE.fullmatch(raw.lower())) is None:
+        raise ValueError("is not a number, a slash and a time, nor none")
+    most, times, unit = int(said[1]), int(said[2] or 1), said[3]
+    if not 1 <= most <= MOST_OF_A_RATE:
+        raise ValueError(f"is not between 1 and {MOST_OF_A_RATE}")
+    if not 1 <= times * _UNIT_SECONDS[unit] <= LONGEST_RATE_SECONDS:
+        raise ValueError("is about a time that is not between a second and a day")
+    return f"{most}/{times} {unit}"
 
 
 def origins(raw: str) -> str:

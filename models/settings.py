@@ -20,6 +20,7 @@ from typing import Any
 
 from models.knobs.accounts import AccountKnobs
 from models.knobs.jobs import JobKnobs
+from models.knobs.limits import LimitKnobs
 from models.knobs.llm import ModelKnobs
 from models.knobs.safety import SafetyKnobs
 from models.knobs.servers import ServerKnobs
@@ -33,7 +34,7 @@ class SettingRefused(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(JobKnobs, ModelKnobs, SafetyKnobs, AccountKnobs, ServerKnobs):
+class Settings(LimitKnobs, JobKnobs, ModelKnobs, SafetyKnobs, AccountKnobs, ServerKnobs):
     """All settings, validated. Durations are seconds. (A dataclass lists its last base's fields first.)"""
 
     @property

@@ -32,6 +32,7 @@ from models import (
     invitations,
     leases,
     logs,
+    quotas,
     retention,
     sessions,
     settings,
@@ -113,6 +114,7 @@ def prune(*, retention_days: float, audit_days: float, most: int = PRUNED_AT_ONC
     with Session.begin() as session:
         keys = idempotency.prune(session, most=most)
         heartbeats.prune(session)
+        days = quotas.prune(session, most=most)
     with Session.begin() as session:
         removed = retention.sweep(session, days=retention_days, most=most)
     with Session.begin() as session:
@@ -125,7 +127,7 @@ def prune(*, retention_days: float, audit_days: float, most: int = PRUNED_AT_ONC
         some_left = erasures.sweep(session, most=erasures.PIECE)
     if removed:
         log.info("jobs_removed", jobs=removed)
-    return some_left or most in (keys, removed, tombstones, notes, *ended)
+    return some_left or most in (keys, removed, tombstones, notes, days, *ended)
 
 
 class Dispatcher:

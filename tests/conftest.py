@@ -35,10 +35,16 @@ TEMPLATE = "parley_template"
 _DATABASE, _REDIS = "PARLEY_TEST_DATABASE_URL", "PARLEY_TEST_REDIS_URL"
 TABLES = (
     "jobs, attempts, batches, breakers, idempotency_keys, heartbeats, snapshots, tombstones, "
-    "users, sessions, refresh_tokens, api_keys, invitations, audit_log"
+    "users, sessions, refresh_tokens, api_keys, invitations, audit_log, usage"
 )
 
-CALLERS = {"ENVIRONMENT": "test", "TOKEN_KEY": TOKEN_KEY, "ALLOW_GUESTS": "true"}
+# The limits are there, but tests come to them only where they want to.
+CALLERS = {
+    "ENVIRONMENT": "test",
+    "TOKEN_KEY": TOKEN_KEY,
+    "ALLOW_GUESTS": "true",
+    **{f"{name}_LIMIT": "1000000/minute" for name in ("CREATE", "BATCH", "LOGIN", "AUTH", "REGISTER")},
+}
 
 # No test asserts a time, hypothesis's own limit for an example included.
 hypothesis.settings.register_profile("parley", deadline=None)

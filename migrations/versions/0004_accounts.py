@@ -1,4 +1,4 @@
-"""Accounts, sessions, API keys, invitations and the audit log; whose a removed job was."""
+"""Accounts, sessions, API keys, invitations, the audit log and daily usage; whose a removed job was."""
 
 from __future__ import annotations
 
@@ -148,6 +148,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_refresh_tokens")),
     )
     op.create_index("ix_refresh_tokens_session_id", "refresh_tokens", ["session_id"], unique=False)
+    op.create_table(
+        "usage",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "owner", name=op.f("pk_usage")),
+        postgresql_with={"fillfactor": "50"},
+    )
     op.create_index(
         "ix_refresh_tokens_used_at", "refresh_tokens", ["used_at"], postgresql_where=sa.text("used_at IS NOT NULL")
     )
@@ -170,6 +178,6 @@ def downgrade() -> None:
     for table in ("jobs", "batches"):
         op.drop_index(f"ix_{table}_owner", table_name=table)
     op.drop_column("tombstones", "owner")
-    for table in ("refresh_tokens", "sessions", "invitations", "api_keys", "users", "audit_log"):
+    for table in ("usage", "refresh_tokens", "sessions", "invitations", "api_keys", "users", "audit_log"):
         op.drop_table(table)
     op.execute("DROP FUNCTION audit_log_is_append_only")

@@ -15,12 +15,16 @@ READ_SECONDS = 1.0
 PREFIX = "parley"
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A client that opens its connections at first use and gives up at the first failure."""
+def connect(settings: Settings, *, seconds: float | None = None) -> redis.Redis:
+    """A client that opens its connections at first use and gives up at the first failure.
+
+    Args:
+        seconds: longest wait for a connection and for an answer, where this product's usual ones are too long.
+    """
     return redis.Redis.from_url(
         settings.redis_url,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=READ_SECONDS,
+        socket_connect_timeout=seconds or CONNECT_SECONDS,
+        socket_timeout=seconds or READ_SECONDS,
         # redis-py would try three times more, and wait up to ten seconds between.
         retry=Retry(NoBackoff(), 0),
     )

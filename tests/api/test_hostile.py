@@ -9,13 +9,16 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+from api import events
 from api.hashing import NICENESS, Hashing
-from models import api_keys, principals, sessions
+from models import api_keys, owners, principals, sessions
 from models.api_keys import Scope
 from models.base import Session
 from models.errors import Refusal
 from models.sessions import Refused
+from models.states import JobStatus
 from tests.api.accounts import PASSWORD, Person, refresh_cookie
+from tests.factories import a_job
 
 
 @pytest.fixture
@@ -169,3 +172,56 @@ def test_what_is_kept_of_a_secret_is_not_the_secret(app: Flask) -> None:
     stranger.set_cookie("parley_refresh", kept, path="/api/auth")
 
     assert stranger.post("/api/auth/refresh").status_code == 401
+
+
+def a_running_job(owner: str) -> str:
+    """Of somebody, at the model's."""
+    return a_job(owner=owner, status=JobStatus.ANALYZING)
+
+
+@pytest.mark.xfail(reason="only a job that has moved is looked up again")
+def test_who_may_no_longer_read_all_hears_no_more_of_anothers_reply(app: Flask) -> None:
+    """The stream of an operator who has just become a user: the job has not moved, its text goes on."""
+    anna, olga = Person(app, "anna"), Person(app, "olga").has("operator")
+    job_id = a_running_job(anna.owner)
+    waiters, reader = app.extensions["parley"]["waiters"], app.extensions["parley"]["reader"]
+    with app.test_request_context(f"/api/jobs/{job_id}/events", headers=olga.headers), waiters.parked(job_id) as waiter:
+        app.preprocess_request()
+        events._moved_job(reader, waiter)
+        waiter.moved = False
+        olga.has("user")
+        app.extensions["parley"]["callers"].forget()
+
+        with pytest.raises(Refusal):
+            events._moved_job(reader, waiter)
+
+
+@pytest.mark.xfail(reason="an address with its port is taken for no address")
+@pytest.mark.parametrize("address", ["192.0.2.7:51234", "[2001:db8::7]:51234"])
+def test_callers_behind_a_proxy_that_names_ports_are_not_one_owner(address: str) -> None:
+    """Some proxies write ``address:port``; all callers would share keys, limits and turns."""
+    assert owners.of_address(address) != owners.of_address("nonsense")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_nobody_chooses_the_address_it_comes_from(make_app: Callable[..., Flask], count: int) -> None:
+    """So many entries from the right are the proxies'; whatever the caller wrote stands to the left of them."""
+    client = make_app(trusted_proxies=count).test_client()
+    proxies = ["198.51.100.1", "198.51.100.2"][:count]
+    for spoofed in ("192.0.2.66", "192.0.2.66, 192.0.2.67", "127.0.0.1", "unknown", ""):
+        chain = ", ".join([*filter(None, [spoofed]), *proxies]) if count else spoofed
+        client.post(
+            "/api/jobs",
+            json={"message": "x"},
+            headers={
+                "X-Forwarded-For": chain,
+                "X-Real-IP": "192.0.2.66",
+                "Forwarded": "for=192.0.2.66",
+                "True-Client-IP": "192.0.2.66",
+            },
+            environ_base={"REMOTE_ADDR": "203.0.113.9"},
+        )
+
+    with Session() as session:
+        found = set(session.execute(text("SELECT owner FROM jobs")).scalars())
+    assert found == {f"address:{proxies[0] if proxies else '203.0.113.9'}"}

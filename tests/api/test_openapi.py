@@ -57,8 +57,11 @@ def test_the_reader_loads_only_vendored_files(client: FlaskClient) -> None:
 
 
 # Refusals of well-formed requests: two that happen to share a key, a cursor we never gave, a time beyond the horizon,
-# two prompts of one name.
-BEYOND_FORM = (b"idempotency_key_reused", b"invalid_cursor", b"too_far_ahead", b"duplicate_custom_id")
+# two prompts of one name, a key that has ended, a letter that is none, a new password without the old one.
+BEYOND_FORM = (
+    *(b"idempotency_key_reused", b"invalid_cursor", b"too_far_ahead", b"duplicate_custom_id"),
+    *(b"in_the_past", b"invalid_name", b"/currentPassword"),
+)
 
 
 @schemathesis.serializer("application/x-ndjson")

@@ -1,0 +1,136 @@
+"""Limits on real processes: exact in two of them together, bounded in each while Redis is away."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+
+import local.valkey
+from models.live import windows
+from tests.conftest import Servers
+from tests.fake_llm import FakeLLM
+from tests.fault_proxy import FaultProxy
+from tests.system.outages import ask
+from tests.system.stack import Stack, eventually
+
+pytestmark = pytest.mark.xdist_group("system")
+WORKERS = 2
+LIMIT = 500
+SMALL = 20
+"""Of requests for a new access token, which cost nobody a row."""
+JOB = {"message": "Why is the sky blue?"}
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    """Before a Valkey that no other test uses."""
+    server = local.valkey.start(tmp_path_factory.mktemp("valkey"), durable=False)
+    with FaultProxy(int(server.url.rsplit(":", 1)[1].split("/")[0])) as mine:
+        mine.url = mine.behind(server.url)  # type: ignore[attr-defined]
+        yield mine
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, worker_id: str, llm: FakeLLM, proxy: FaultProxy) -> Iterator[Stack]:
+    """The product, with two processes of the api. The window is longer than a burst takes on a busy machine."""
+    servers = Servers(worker_id, purpose="_system")
+    settings = {
+        "LLM_BASE_URL": llm.base_url,
+        "REDIS_URL": proxy.url,  # type: ignore[attr-defined]
+        "API_WORKERS": str(WORKERS),
+        "CREATE_LIMIT": f"{LIMIT}/minute",
+        "AUTH_LIMIT": f"{SMALL}/minute",
+    }
+    mine = Stack(tmp_path_factory.mktemp("stack"), servers, settings)
+    try:
+        mine.start_all()
+        yield mine
+    finally:
+        proxy.switch("pass")
+        mine.close()
+        servers.drop()
+
+
+def burst(stack: Stack, times: int, path: str, body: object, *, caller: str) -> Counter[int]:
+    """Sixteen at once, each request on a connection of its own, so that both processes get some."""
+    with ThreadPoolExecutor(16) as threads:
+        return Counter(threads.map(lambda _: ask(stack, "POST", path, body, caller=caller).status, range(times)))
+
+
+def refresh(stack: Stack, times: int, *, caller: str) -> Counter[int]:
+    """401: it got past the limit, with no cookie."""
+    return burst(stack, times, "/api/auth/refresh", {}, caller=caller)
+
+
+def told(stack: Stack, event: str) -> list[dict[str, Any]]:
+    """What the processes of the api have logged of it."""
+    lines = (stack.folder / "api.log").read_text().splitlines()
+    return [said for line in lines if line.startswith("{") and (said := json.loads(line)).get("event") == event]
+
+
+def test_two_processes_allow_exactly_the_limit(stack: Stack) -> None:
+    """700 at once where 500 may be: 500 are stored, 200 refused, none lost."""
+    (api,) = stack.of("api")
+
+    answers = burst(stack, 700, "/api/jobs", JOB, caller="127.0.0.2")
+
+    assert answers == {201: LIMIT, 429: 200}
+    assert stack.sql("SELECT count(*) AS stored FROM jobs WHERE owner = 'address:127.0.0.2'") == [{"stored": LIMIT}]
+    assert len(psutil.Process(api.pid).children()) == WORKERS
+
+
+@pytest.mark.parametrize(("mode", "caller"), [("refuse", "127.0.0.3"), ("freeze", "127.0.0.4")])
+def test_without_redis_each_process_allows_the_limit_and_nobody_sees_a_500(
+    stack: Stack, proxy: FaultProxy, mode: str, caller: str
+) -> None:
+    """Every switch is logged once in each process, there and back."""
+    before = {event: len(told(stack, event)) for event in ("limits_not_shared", "limits_shared")}
+    proxy.switch(mode)  # type: ignore[arg-type]
+
+    answers = refresh(stack, 5 * SMALL, caller=caller)
+    proxy.switch("pass")
+
+    assert answers.keys() <= {401, 429}
+    assert SMALL <= answers[401] <= WORKERS * (SMALL + 1)
+    switches = len(told(stack, "limits_not_shared")) - before["limits_not_shared"]
+    assert 1 <= switches <= WORKERS
+    eventually(lambda: len(told(stack, "limits_shared")) - before["limits_shared"] == switches)
+
+
+def test_a_frozen_redis_slows_one_request_of_a_process(stack: Stack, proxy: FaultProxy) -> None:
+    """Asked one after another: whoever waited made its process go over, and most have not waited."""
+    eventually(lambda: len(told(stack, "limits_shared")) == len(told(stack, "limits_not_shared")))
+    before = len(told(stack, "limits_not_shared"))
+    proxy.switch("freeze")
+
+    answers = [ask(stack, "POST", "/api/auth/refresh", {}, caller="127.0.0.5") for _ in range(SMALL)]
+    proxy.switch("pass")
+
+    assert {answer.status for answer in answers} == {401}
+    assert 1 <= len(told(stack, "limits_not_shared")) - before <= WORKERS
+    assert statistics.median(answer.seconds for answer in answers) < windows.SECONDS
+
+
+def test_redis_that_comes_back_counts_for_all_again(stack: Stack) -> None:
+    """Exactly, as before."""
+    eventually(lambda: len(told(stack, "limits_shared")) == len(told(stack, "limits_not_shared")))
+
+    assert refresh(stack, 2 * SMALL, caller="127.0.0.6") == {401: SMALL, 429: SMALL}
+
+
+def test_a_forged_x_forwarded_for_is_no_new_limit(stack: Stack) -> None:
+    """No proxy is trusted here."""
+    answers = [
+        ask(stack, "POST", "/api/auth/refresh", {}, caller="127.0.0.7", X_Forwarded_For=f"203.0.113.{number}").status
+        for number in range(SMALL + 5)
+    ]
+
+    assert answers == [401] * SMALL + [429] * 5
