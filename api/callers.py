@@ -33,7 +33,6 @@ from models.users import Role
 
 KEY_PREFIX = "parley_"
 GUEST_COOKIE = "parley_guest"
-NO_TOKEN = "no_token"  # noqa: S105  the code of a refusal
 MOST_REMEMBERED = 10_000
 LONGEST_CREDENTIAL = 4096
 
@@ -141,7 +140,7 @@ def _caller(principal: Principal | None, *, session_id: str | None = None) -> Ca
 
 def no_token() -> Unauthorized:
     """The request says nothing of who sends it, and must."""
-    return _refused(NO_TOKEN, "Send a token: Authorization: Bearer <token>.", error="No token")
+    return _refused("no_token", "Send a token: Authorization: Bearer <token>.", error="No token")
 
 
 def invalid_token() -> Unauthorized:
