@@ -40,8 +40,6 @@ def on_starting(_server: object) -> None:
     gunicorn_log.handlers.clear()
     gunicorn_log.propagate = True
     gunicorn_log.setLevel(_settings.log_level.upper())
-    if _settings.environment == "production" and _settings.allow_guests:
-        logs.logger().warning("guests_allowed")  # as somebody may well want; but not by mistake
 
 
 def post_worker_init(worker: object) -> None:

@@ -41,13 +41,15 @@ from api.reader import Reader
 from api.tokens import Tokens
 from api.waiters import Waiters
 from api.wake import Waker
-from models import base
+from models import base, logs
 from models.live import changes
 from models.passwords import Passwords
 from models.settings import Settings
 
 MAX_BODY_BYTES = 256 * 1024
 STATIC = pathlib.Path(__file__).resolve().parent.parent / "static"
+
+log = logs.logger()
 
 
 def create_app(
@@ -103,6 +105,8 @@ def create_app(
         api.register_blueprint(noun.bp)
     app.register_blueprint(pages.bp)
     enforce_access()
+    if settings.environment == "production" and settings.allow_guests:
+        log.warning("guests_allowed")  # as somebody may well want, but not by mistake
     return app
 
 

@@ -268,6 +268,45 @@ def test_every_log_event_is_in_the_runbook() -> None:
     assert {words_in(row[0])[0] for row in table} == set(logged_events())
 
 
+def test_every_action_of_the_audit_log_is_explained() -> None:
+    """Whoever has to find out who did what looks it up there; and none is explained that is never written."""
+    table = rows(section(page("security.md"), "The audit log"))
+
+    assert {words_in(row[0])[0] for row in table} == set(noted_actions())
+
+
+def noted_actions() -> Iterator[str]:
+    """First arguments of whatever writes a note."""
+    writers = {"trail.note", "trail.refusal", "oversight.acted_on", "_put_on_record"}
+    for call in nodes("api", "tasks"):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in writers and (name := constant(call.args[0])):
+            yield name
+
+
+def test_every_named_test_exists() -> None:
+    """A checklist that points nowhere proves nothing."""
+    named = [name for path in PAGES for name in re.findall(r"`(tests/[\w/.]+\.py::\w+)`", path.read_text())]
+
+    def is_there(name: str) -> bool:
+        file, _, test = name.partition("::")
+        return (ROOT / file).exists() and f"def {test}(" in (ROOT / file).read_text()
+
+    assert [name for name in named if not is_there(name)] == []
+    assert len(named) > 100
+
+
+def test_every_requirement_has_a_test_or_a_reason() -> None:
+    """An empty cell would be a promise without either."""
+    checklist = page("reference/asvs.md").partition("## OWASP API")[0]
+
+    for requirement, stands, shown in rows(checklist):
+        assert shown, requirement
+        if stands == "met":
+            assert "::test_" in shown, requirement
+        else:
+            assert stands in ("partly", "open", "deploy", "said", "page", "n/a"), requirement
+
+
 def logged_events() -> Iterator[str]:
     """First arguments of ``log.info`` and its kin; where that is a variable, the names in its function."""
     functions = [node for node in nodes("api", "models", "tasks") if isinstance(node, ast.FunctionDef)]

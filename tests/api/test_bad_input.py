@@ -101,6 +101,20 @@ def test_a_bad_body_is_refused_and_stores_nothing(
 
 
 @pytest.mark.parametrize(
+    "deep", [NESTED, '{"message": ' + NESTED + "}", '{"message": "x", "y": ' + '{"a":' * 5000 + "1" + "}" * 5001]
+)
+def test_a_line_that_is_nested_too_deeply_is_named_and_nothing_is_stored(client: FlaskClient, deep: str) -> None:
+    """Among good ones, however the others are."""
+    body = f'{{"message": "good"}}\n{deep}\n"also good"\n'
+    response = client.post("/api/batches", data=body, content_type="application/x-ndjson")
+
+    assert response.status_code == 422
+    assert [(error["line"], error["code"]) for error in response.get_json()["errors"]] == [(2, "json_too_deep")]
+    with Session() as session:
+        assert jobs.count_all(session) == {}
+
+
+@pytest.mark.parametrize(
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
 )
 def test_a_body_of_another_type_is_refused(client: FlaskClient, content_type: str | None) -> None:

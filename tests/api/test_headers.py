@@ -77,6 +77,8 @@ def test_every_route_carries_the_headers_whoever_asks(
         ("POST", "/api/jobs", {"data": b"x" * (256 * 1024 + 1)}, 413),
         ("GET", "/api/dead-letters", {}, 401),
         ("GET", "/api/dead-letters", {"headers": {"Authorization": "Bearer nonsense"}}, 401),
+        ("TRACE", "/api/jobs", {}, 405),
+        ("TRACE", "/", {"headers": {"Authorization": "Bearer nonsense"}}, 405),
         ("OPTIONS", "/api/jobs", {}, 200),
         ("HEAD", "/", {}, 200),
     ],
