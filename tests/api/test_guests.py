@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 from flask.testing import FlaskClient
 
 from api.guest_secrets import GuestSecrets
@@ -162,7 +162,9 @@ def test_so_many_proxies_are_believed_and_what_the_caller_wrote_is_not(
 
 def test_of_a_proxy_only_address_and_scheme_are_believed(make_app: Callable[..., Flask]) -> None:
     """A forged host or prefix would end up in addresses that we write."""
-    client = make_app(trusted_proxies=1).test_client()
+    app, seen = make_app(trusted_proxies=1), set()
+    app.before_request(lambda: seen.add((request.host, request.script_root)))
+    client = app.test_client()
     forged = {f"X-Forwarded-{name}": value for name, value in {"Host": "evil.example", "Prefix": "/evil"}.items()}
 
     response = client.post("/api/auth/guest", headers={**forged, "X-Forwarded-Proto": "https"})
@@ -170,6 +172,7 @@ def test_of_a_proxy_only_address_and_scheme_are_believed(make_app: Callable[...,
 
     assert "Secure" in response.headers["Set-Cookie"]
     assert "evil" not in made.headers["Location"]
+    assert seen == {("localhost", "")}
 
 
 def test_without_proxies_nobody_says_https(client: FlaskClient) -> None:
