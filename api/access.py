@@ -15,7 +15,7 @@ from flask import Flask, current_app, g, request
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from api import oversight
-from api.callers import NO_TOKEN, Caller, Callers, caller, no_token
+from api.callers import Caller, Callers, caller, no_token
 from models.api_keys import Scope
 from models.users import Role
 
@@ -111,7 +111,7 @@ def add_to(app: Flask, callers: Callers) -> Callable[[], None]:
             try:
                 _admit(rule, callers)
             except (Unauthorized, Forbidden) as refusal:
-                if (code := _code_of(refusal)) != NO_TOKEN:  # who says nothing has tried nothing
+                if (code := _code_of(refusal)) != "no_token":  # who says nothing has tried nothing
                     oversight.refused(code)
                 raise
 

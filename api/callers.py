@@ -7,7 +7,8 @@
     nothing                               the guest of its address
 
 A credential that came and is not good is refused, never passed over: a caller
-whose token has expired must not find itself a guest. Who stands behind a good one
+whose token has expired must not find itself a guest. (A guest cookie says nothing
+of anybody; one that is not ours is as none.) Who stands behind a good one
 is remembered for some seconds, so that a poll costs no second query.
 """
 
@@ -21,6 +22,7 @@ from flask import Request, g
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
+from api.guest_secrets import GuestSecrets
 from api.tokens import InvalidToken, Tokens
 from models import owners, principals
 from models.api_keys import Scope
@@ -31,7 +33,6 @@ from models.users import Role
 
 KEY_PREFIX = "parley_"
 GUEST_COOKIE = "parley_guest"
-NO_TOKEN = "no_token"  # noqa: S105  the code of a refusal
 MOST_REMEMBERED = 10_000
 LONGEST_CREDENTIAL = 4096
 
@@ -66,6 +67,7 @@ class Callers:
 
     def __init__(self, settings: Settings) -> None:
         self._admin_token, self._guests = settings.admin_token.encode(), settings.allow_guests
+        self.guest_secrets = GuestSecrets(settings)
         self._tokens = Tokens(settings)
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
@@ -79,7 +81,7 @@ class Callers:
             return self._bearer(header)
         if not self._guests:
             raise no_token()
-        secret = request.cookies.get(GUEST_COOKIE)
+        secret = self.guest_secrets.within(request.cookies.get(GUEST_COOKIE))
         return Caller(owner=owners.of_guest(secret) if secret else owners.of_address(request.remote_addr))
 
     def _bearer(self, header: str) -> Caller:
@@ -138,7 +140,7 @@ def _caller(principal: Principal | None, *, session_id: str | None = None) -> Ca
 
 def no_token() -> Unauthorized:
     """The request says nothing of who sends it, and must."""
-    return _refused(NO_TOKEN, "Send a token: Authorization: Bearer <token>.", error="No token")
+    return _refused("no_token", "Send a token: Authorization: Bearer <token>.", error="No token")
 
 
 def invalid_token() -> Unauthorized:

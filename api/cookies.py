@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from flask import Response, current_app, request
 
-from api.callers import GUEST_COOKIE
+from api.callers import GUEST_COOKIE, Callers
 from models.sessions import DAY_SECONDS
 from models.settings import Settings
 
 REFRESH_COOKIE, REFRESH_PATH = "parley_refresh", "/api/auth"
-GUEST_PATH = "/api"
+GUEST_PATH, GUEST_DAYS = "/api", 30
 LONGEST = 256
 """No cookie of ours is longer."""
 
@@ -26,8 +26,9 @@ def refresh_token() -> str | None:
 
 
 def guest_secret() -> str | None:
-    """The one that came with this request."""
-    return _usable(request.cookies.get(GUEST_COOKIE))
+    """The one in the guest cookie that came with this request, if we made that."""
+    callers: Callers = current_app.extensions["parley"]["callers"]
+    return callers.guest_secrets.within(request.cookies.get(GUEST_COOKIE))
 
 
 def _usable(value: str | None) -> str | None:
@@ -42,6 +43,11 @@ def set_refresh_token(response: Response, token: str) -> None:
 def clear_refresh_token(response: Response) -> None:
     """Have the browser forget it."""
     _set(response, REFRESH_COOKIE, "", path=REFRESH_PATH, days=0)
+
+
+def set_guest(response: Response, cookie: str) -> None:
+    """Have the browser be this guest for a month."""
+    _set(response, GUEST_COOKIE, cookie, path=GUEST_PATH, days=GUEST_DAYS)
 
 
 def clear_guest(response: Response) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import update
 
+from api.guest_secrets import GuestSecrets
 from api.tokens import Tokens
-from models import attempts, batches, jobs
+from models import attempts, batches, jobs, owners
 from models.api_keys import ApiKey, Scope
 from models.attempts import Attempt, Claimed
 from models.base import Session
@@ -146,6 +147,13 @@ def signed_in(user_id: str, *, seconds: float = 900, **columns: Any) -> dict[str
         session.add(UserSession(**{"user_id": user_id, "expires_at": now() + dt.timedelta(days=30), **columns}))
     tokens = Tokens(Settings(token_key=TOKEN_KEY, access_seconds=seconds))
     return bearer(tokens.sign(user_id=user_id, session_id=session_id))
+
+
+def a_guest() -> tuple[str, str]:
+    """A guest's cookie, and the owner word of whoever holds it."""
+    guests = GuestSecrets(Settings(token_key=TOKEN_KEY))
+    cookie = guests.new_cookie()
+    return cookie, owners.of_guest(str(guests.within(cookie)))
 
 
 def bearer(credential: str) -> dict[str, str]:

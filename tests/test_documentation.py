@@ -41,7 +41,7 @@ FOREIGN_VARIABLES = {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "OPENAI_API_KEY"),
     *("POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "VALKEY_PASSWORD"),
     *("GUNICORN_CMD_ARGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PATH"),
-    "PARLEY_URL",  # scripts/batch.py
+    *("PARLEY_URL", "PARLEY_API_KEY"),  # scripts/batch.py
     *("PARLEY_SEED", "PARLEY_CHAOS", "PARLEY_BATCH"),  # tests/chaos and the long forms of experiments
 }
 """Named in the documentation, and read by somebody else."""
@@ -132,12 +132,12 @@ def constant(node: ast.AST | None) -> str | None:
 
 
 def literal_codes(*folders: str) -> set[str]:
-    """Values that stand beside the word ``code``: as an argument, as a key's value, as the first of ``_bad``."""
+    """Values that stand beside the word ``code``: as an argument, a key's value, the first of a maker of refusals."""
     found: set[str | None] = set()
     for node in nodes(*folders):
         if isinstance(node, ast.Call):
             found.update(constant(keyword.value) for keyword in node.keywords if keyword.arg == "code")
-            if isinstance(node.func, ast.Name) and node.func.id == "_bad":
+            if isinstance(node.func, ast.Name) and node.func.id in ("_bad", "_refused", "_forbidden"):
                 found.add(constant(node.args[0]))
         if isinstance(node, ast.Dict):
             found.update(

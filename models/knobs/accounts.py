@@ -25,7 +25,7 @@ class AccountKnobs:
         forms.signing_key,
         default="",
         example="a 43-character random string",
-        meaning="Signs access tokens; at least 32 bytes. The API does not start without; `make run` makes one.",
+        meaning="Signs tokens and guests; at least 32 bytes. The API does not start without; `make run` makes one.",
         secret=True,
     )
     previous_token_key: str = knob(

@@ -8,9 +8,10 @@ here who may use it.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -25,11 +26,11 @@ from models.api_keys import Scope
 from models.base import Session
 from models.states import JobStatus
 from models.users import Role
+from tests.api.accounts import PASSWORD
 from tests.api.conftest import OPERATOR
-from tests.factories import a_batch, a_job, a_key, a_user, bearer, signed_in
+from tests.factories import a_batch, a_guest, a_job, a_key, a_user, bearer, signed_in
 
 CANARY = "what only its owner may see"
-GUEST, STRANGER = "guest-secret", "another-guests-secret"
 
 CALLERS = (
     "owner",  # the user whose thing it is
@@ -46,6 +47,8 @@ CALLERS = (
     "token",  # ADMIN_TOKEN
 )
 Expected = dict[str, int]
+NOBODY = dict.fromkeys(("guest", "stranger", "address", "expired"), 401)
+KEYS = dict.fromkeys(("key", "poor_key", "meek_key"), 403)
 
 
 def expect(let_in: int, **others: int) -> Expected:
@@ -74,10 +77,24 @@ def the_user(status: int) -> Expected:
     return expect(status, **foreign, poor_key=403, expired=401)
 
 
+def account(status: int) -> Expected:
+    """Whoever signed in with an account: no key does, and ADMIN_TOKEN has none."""
+    return expect(status, **NOBODY, **KEYS, token=403)
+
+
+def its_account(status: int) -> Expected:
+    """The account whose thing it is. To others it is not there, whatever their role."""
+    return account(status) | dict.fromkeys(("other", "operator", "admin"), 404)
+
+
+def admins(status: int) -> Expected:
+    """Nobody else."""
+    return expect(status, **NOBODY, **KEYS, owner=403, other=403, operator=403)
+
+
 def operators(status: int) -> Expected:
     """And admins."""
-    users = dict.fromkeys(("owner", "other", "key", "poor_key", "meek_key"), 403)
-    return expect(status, **users, guest=401, stranger=401, address=401, expired=401)
+    return expect(status, **NOBODY, **KEYS, owner=403, other=403)
 
 
 @dataclass(frozen=True)
@@ -91,7 +108,9 @@ class Route:
     thing: Callable[[str], str] | None = None
     """Makes what it is about, given the owner; answers its id."""
     scope: Scope | None = None
-    body: Mapping[str, Any] | None = field(default=None, hash=False)
+    body: Mapping[str, Any] | None = None
+    is_the_end: bool = False
+    """Whoever was let in is nobody afterwards."""
 
 
 def job(owner: str) -> str:
@@ -112,6 +131,13 @@ def letter(owner: str) -> str:
 def batch(owner: str) -> str:
     """One of two prompts."""
     return a_batch(owner, CANARY, CANARY)
+
+
+def key(owner: str) -> str:
+    """An API key of a user."""
+    key_id = str(uuid.uuid4())
+    a_key(owner.removeprefix("user:"), id=key_id)
+    return key_id
 
 
 def about(thing: Callable[[str], str], scope: Scope) -> Route:
@@ -135,6 +161,23 @@ TABLE: dict[str, Route] = {
     "GET /health/live": Route(public()),
     "GET /health/ready": Route(public(503)),  # no worker has ever reported
     "POST /api/auth/guest": Route(public(204)),
+    "POST /api/auth/register": Route(public(422), body={}),
+    "POST /api/auth/login": Route(public(422), body={}),
+    "POST /api/auth/refresh": Route(public(401)),  # by a cookie of its own
+    "POST /api/auth/logout": Route(public(204)),
+    "POST /api/auth/logout-all": Route(account(204), is_the_end=True),
+    "GET /api/me": Route(anybody(200), scope=READ),
+    "PATCH /api/me": Route(account(200), body={"displayName": "Another name"}),
+    "DELETE /api/me": Route(account(204), body={"password": PASSWORD}, is_the_end=True),
+    "GET /api/me/export": Route(account(200)),
+    "GET /api/me/keys": Route(account(200)),
+    "POST /api/me/keys": Route(account(201), body={"name": "script", "scopes": ["jobs:read"]}),
+    "DELETE /api/me/keys/{key_id}": Route(its_account(204), thing=key),
+    "GET /api/users": Route(admins(200), scope=Scope.ADMIN),
+    "PATCH /api/users/{user_id}": Route(
+        admins(200), thing=lambda _: a_user(), scope=Scope.ADMIN, body={"role": "operator"}
+    ),
+    "POST /api/invitations": Route(admins(201), scope=Scope.ADMIN),
     "POST /api/jobs": Route(anybody(201), scope=WRITE, body={"message": "Hello"}),
     "GET /api/jobs": Route(identified(200), scope=READ),
     "GET /api/jobs/{job_id}": about(answered, READ),
@@ -179,9 +222,12 @@ class People:
 
     def __init__(self, app: Flask, scope: Scope | None) -> None:
         self._app = app
-        owner, other = a_user(), a_user()
-        operator, admin = a_user(role=Role.OPERATOR), a_user(role=Role.ADMIN)
-        self.words = {"user": owners.of_user(owner), "guest": owners.of_guest(GUEST)}
+        hashed = app.extensions["parley"]["hashing"].hashed(PASSWORD)
+        roles = (Role.USER, Role.USER, Role.OPERATOR, Role.ADMIN)
+        owner, other, operator, admin = (a_user(role=role, password_hash=hashed) for role in roles)
+        cookie, guest = a_guest()
+        self._cookies = {"guest": cookie, "stranger": a_guest()[0]}
+        self.words = {"user": owners.of_user(owner), "guest": guest}
         self._headers = {
             "owner": signed_in(owner),
             "other": signed_in(other),
@@ -197,19 +243,21 @@ class People:
     def ask(self, name: str, route: str, thing: str, body: Mapping[str, Any] | None) -> TestResponse:
         """As this caller does."""
         method, _, path = route.partition(" ")
-        for parameter in ("{job_id}", "{batch_id}", "{filename}"):
-            path = path.replace(parameter, thing)
+        path = re.sub(r"\{\w+\}", thing, path)
         return self._client(name).open(path, method=method, json=body, headers=self._headers.get(name, {}))
 
     def _client(self, name: str) -> FlaskClient:
         client = self._app.test_client()
-        if name in ("guest", "stranger"):
-            client.set_cookie(GUEST_COOKIE, GUEST if name == "guest" else STRANGER, path="/api")
+        if name in self._cookies:
+            client.set_cookie(GUEST_COOKIE, self._cookies[name], path="/api")
         return client
 
 
-STORED = text("SELECT jobs::text FROM jobs UNION ALL SELECT batches::text FROM batches ORDER BY 1")
-STORED = text("SELECT jobs::text FROM jobs UNION ALL SELECT batches::text FROM batches ORDER BY 1")
+STORED = text("""
+    SELECT jobs::text FROM jobs UNION ALL SELECT batches::text FROM batches
+    UNION ALL SELECT users::text FROM users UNION ALL SELECT sessions::text FROM sessions
+    UNION ALL SELECT id || COALESCE(revoked_at::text, '') FROM api_keys ORDER BY 1
+""")
 CASES = [
     pytest.param(name, owner, expected, id=f"{name} of a {owner}" if route.guests else name)
     for name, route in TABLE.items()
@@ -224,6 +272,7 @@ def test_each_caller_gets_what_the_table_says(app: Flask, name: str, owner: str,
     route, people = TABLE[name], People(app, TABLE[name].scope)
     answered_with: Expected = {}
     for caller in CALLERS:
+        people = People(app, route.scope) if route.is_the_end else people
         thing = route.thing(people.words[owner]) if route.thing else ""
         before = stored()
         with people.ask(caller, name, thing, route.body) as response:
@@ -257,6 +306,6 @@ def as_seen(response: TestResponse) -> tuple[int, dict[str, str], dict[str, Any]
 
 
 def stored() -> list[str]:
-    """Every job and batch, as it stands."""
+    """Everything that is somebody's, as it stands."""
     with Session() as session:
         return list(session.scalars(STORED))

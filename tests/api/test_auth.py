@@ -21,7 +21,7 @@ from models.base import Session
 from models.passwords import Passwords
 from models.settings import Settings
 from tests.api.accounts import PASSWORD, Person, bearer, notes, refresh_cookie
-from tests.factories import a_job, the_job
+from tests.factories import a_guest, a_job, the_job
 
 
 @pytest.fixture
@@ -561,7 +561,7 @@ def test_who_signs_in_takes_along_what_they_made_as_a_guest(app: Flask, how: str
     """Jobs, batches and their idempotency keys; other guests' things stay where they are."""
     owner = "user:" + Person(app).id if how == "login" else None
     browser = app.test_client()
-    browser.set_cookie("parley_guest", "s3cret", path="/api")
+    browser.set_cookie("parley_guest", a_guest()[0], path="/api")
     key = {"Idempotency-Key": "one"}
     mine = browser.post("/api/jobs", json={"message": "Mine"}, headers=key).get_json()["jobId"]
     batch = browser.post("/api/batches", json={"prompts": ["a", "b"]}, headers={"Idempotency-Key": "two"}).get_json()
@@ -584,7 +584,7 @@ def test_who_signs_in_takes_along_what_they_made_as_a_guest(app: Flask, how: str
 def test_where_guest_and_account_used_one_idempotency_key_the_accounts_holds(app: Flask) -> None:
     """It answers for what the account has made itself."""
     anna, guest = Person(app), app.test_client()
-    guest.set_cookie("parley_guest", "s3cret", path="/api")
+    guest.set_cookie("parley_guest", a_guest()[0], path="/api")
     key = {"Idempotency-Key": "one"}
     guest.post("/api/jobs", json={"message": "The guest's"}, headers=key)
     own = anna.browser.post("/api/jobs", json={"message": "Anna's"}, headers={**key, **anna.headers}).get_json()
@@ -603,7 +603,7 @@ def test_a_guest_with_more_than_a_piece_of_jobs_takes_all_of_them_along(
     """Each piece is a transaction of its own."""
     monkeypatch.setattr("models.adoptions.PIECE", 2)
     browser = app.test_client()
-    browser.set_cookie("parley_guest", "s3cret", path="/api")
+    browser.set_cookie("parley_guest", a_guest()[0], path="/api")
     for number in range(5):
         browser.post("/api/jobs", json={"message": f"Number {number}"})
 

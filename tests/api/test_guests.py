@@ -10,7 +10,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.factories import the_job
+from api.guest_secrets import GuestSecrets
+from models.settings import Settings
+from tests.factories import TOKEN_KEY, a_guest, the_job
 
 
 def cookie_of(client: FlaskClient) -> Any:
@@ -31,10 +33,11 @@ def test_a_browser_becomes_a_guest_of_its_own(client: FlaskClient) -> None:
 
     cookie = cookie_of(client)
     assert (response.status_code, response.data) == (204, b"")
-    assert len(cookie.value) == 43
     assert (cookie.http_only, cookie.same_site, cookie.path, cookie.secure) == (True, "Strict", "/api", False)
     assert cookie.max_age == 30 * 24 * 3600
-    assert owner_of_a_post(client) == f"guest:{hashlib.sha256(cookie.value.encode()).hexdigest()}"
+    secret = cookie.value.partition(".")[0]
+    assert len(secret) == 43  # 256 bits
+    assert owner_of_a_post(client) == f"guest:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
 def test_two_browsers_are_two_guests(app: Flask) -> None:
@@ -56,18 +59,60 @@ def test_a_guest_stays_the_same_one(client: FlaskClient) -> None:
     assert (again.status_code, "Set-Cookie" in again.headers, cookie_of(client).value) == (204, False, first)
 
 
-@pytest.mark.parametrize("value", ["", "1", "x" * 42, "x" * 44, "x" * 42 + ";", "ü" * 43])
-def test_a_cookie_that_is_none_of_ours_is_replaced(client: FlaskClient, value: str) -> None:
-    """What somebody else thought of may be guessed."""
-    response = client.post("/api/auth/guest", headers={"Cookie": f"parley_guest={value}".encode().decode("latin-1")})
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _: "",
+        lambda _: "1",
+        lambda _: ".",
+        lambda _: "x" * 43,
+        lambda ours: ours.partition(".")[0],
+        lambda ours: ours.partition(".")[0] + ".",
+        lambda ours: "x" + ours[1:],
+        lambda ours: ours[:-1] + ("0" if ours[-1] != "0" else "1"),
+        lambda ours: ours + "0",
+        lambda ours: ours.upper(),
+        lambda ours: "." + ours.partition(".")[2],
+        lambda _: "ü" * 43 + "." + "ü" * 64,
+        lambda ours: ours + "." + "x" * 5000,
+        lambda _: elsewhere().new_cookie(),
+    ],
+)
+def test_a_cookie_that_is_none_of_ours_is_as_none(client: FlaskClient, forge: Callable[[str], str]) -> None:
+    """Else whoever makes one up for each request would be as many owners as it likes."""
+    forged = f"parley_guest={forge(a_guest()[0])}".encode().decode("latin-1")
 
+    owner = owner_of_a_post(client, Cookie=forged)
+    response = client.post("/api/auth/guest", headers={"Cookie": forged})
+
+    assert owner == "address:127.0.0.1"
     assert "parley_guest=" in response.headers["Set-Cookie"]
+
+
+def elsewhere() -> GuestSecrets:
+    """Another installation."""
+    return GuestSecrets(Settings(token_key="another-installations-key-of-43-characters-"))
+
+
+def test_a_guest_outlives_a_change_of_keys(make_app: Callable[..., Flask]) -> None:
+    """For as long as the old one is accepted besides."""
+    cookie, owner = a_guest()
+    changed = {"token_key": "the-next-key-of-the-tests-of-43-characters-", "previous_token_key": TOKEN_KEY}
+
+    for settings, expected in (
+        ({}, owner),
+        (changed, owner),
+        ({"token_key": changed["token_key"]}, "address:127.0.0.1"),
+    ):
+        client = make_app(**settings).test_client()
+        client.set_cookie("parley_guest", cookie, path="/api")
+        assert owner_of_a_post(client) == expected
 
 
 def test_where_there_are_no_guests_nobody_becomes_one(make_app: Callable[..., Flask]) -> None:
     """And a cookie of before is of no use."""
     client = make_app(allow_guests=False).test_client()
-    client.set_cookie("parley_guest", "x" * 43, path="/api")
+    client.set_cookie("parley_guest", a_guest()[0], path="/api")
 
     refused, posted = client.post("/api/auth/guest"), client.post("/api/jobs", json={"message": "Hello"})
 

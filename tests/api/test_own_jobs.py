@@ -18,7 +18,7 @@ from models.base import Session
 from models.jobs import JobType
 from models.own_jobs import Filter
 from models.states import JobStatus
-from tests.factories import a_batch, a_job, a_user, now, signed_in
+from tests.factories import a_batch, a_guest, a_job, a_user, now, signed_in
 
 Headers = dict[str, str]
 
@@ -126,7 +126,7 @@ def test_a_filter_that_hardly_any_job_passes_makes_short_pages(
 def test_a_guest_with_a_cookie_has_a_list_and_an_address_has_none(app: Flask) -> None:
     """Many may call from one address, and what one of them asked is no other's to list."""
     guest, nobody = app.test_client(), app.test_client()
-    guest.set_cookie(GUEST_COOKIE, "a-secret", path="/api")
+    guest.set_cookie(GUEST_COOKIE, a_guest()[0], path="/api")
     made = guest.post("/api/jobs", json={"message": "Mine"}).get_json()["jobId"]
     nobody.post("/api/jobs", json={"message": "Ours"})
 
