@@ -38,7 +38,7 @@ def add_to(app: Flask, origins: Sequence[str]) -> None:
 
     @app.before_request
     def refuse_foreign_cookies() -> None:
-        if request.method not in SAFE and "Cookie" in request.headers and not _is_ours(allowed):
+        if request.method not in SAFE and "HTTP_COOKIE" in request.environ and not _is_ours(allowed):
             refusal = Forbidden("Only pages of this site may send its cookies.")
             refusal.data = {"code": "foreign_origin"}  # type: ignore[attr-defined]
             raise refusal

@@ -178,7 +178,8 @@ def add_to(app: Flask) -> None:
     @app.before_request
     def refuse_large_body() -> None:
         # Before any other refusal: only this one reads the body away, so that the answer can be heard.
-        if (request.content_length or 0) > (request.max_content_length or 0):
+        length = request.content_length
+        if length and length > (request.max_content_length or 0):
             raise RequestEntityTooLarge
 
     @app.errorhandler(Refusal)

@@ -170,6 +170,19 @@ class Noun(Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = JsonParser()
 
+    def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """Document another answer of a view, which stays as it is.
+
+        flask-smorest would wrap it in a function that only calls it: one each, for every request to pass through.
+        """
+        wrapped = super().alt_response(*args, **kwargs)
+
+        def documented(view: View) -> View:
+            view._apidoc = wrapped(view)._apidoc  # type: ignore[attr-defined]  # noqa: SLF001
+            return view
+
+        return documented
+
 
 def problems(bp: Noun, *statuses: int) -> Callable[[View], View]:
     """Document that a view may answer these statuses as problem+json."""

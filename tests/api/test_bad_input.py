@@ -179,6 +179,15 @@ def test_every_problem_carries_the_request_id_of_its_header(client: FlaskClient)
     assert len(forged.headers["X-Request-Id"]) == 16
 
 
+@pytest.mark.parametrize("path", ["/api/openapi.json", "/nope", "/docs", "/health/live", "/static/nothing.js"])
+def test_every_answer_carries_each_header_once(client: FlaskClient, path: str) -> None:
+    """A policy sent twice is another policy."""
+    names = [name.lower() for name, _ in client.get(path).headers]
+
+    assert sorted(names) == sorted(set(names))
+    assert {"content-security-policy", "x-content-type-options", "referrer-policy", "x-request-id"} <= set(names)
+
+
 def is_problem(response: TestResponse, status: int) -> bool:
     """RFC 9457, with our extensions."""
     problem = response.get_json()

@@ -95,7 +95,7 @@ def test_the_application_keeps_to_its_document(app: Flask) -> None:
 
         keeps()
 
-    assert len(tried) == 40
+    assert len(tried) == 39
 
 
 def is_protected(operation: dict[str, Any]) -> bool:
