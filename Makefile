@@ -5,7 +5,7 @@ EXPERIMENTS := tests/chaos tests/models/test_against_a_model.py tests/models/tes
   tests/system/test_one_effect.py tests/system/test_unanswered_posts.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types lock bench chaos-quick chaos-full outages-full check-invariants clean install-test
+.PHONY: help run test lint types lock bench chaos-quick chaos-full outages-full experiment check-invariants clean install-test
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,11 @@ chaos-full: install-test ## The same under 1,000 jobs, three times, with the pro
 
 outages-full: install-test ## Outages of a minute, full disks (root), restarts and overload, with the product's own times (20 min)
 	@PARLEY_CHAOS=full $(BIN)/python -m pytest -n 0 -s tests/system/test_outages_redis.py tests/system/test_outages_postgres.py \
-	  tests/system/test_outages_disk.py tests/system/test_rolling_restart.py tests/system/test_overload.py
+	  tests/system/test_outages_disk.py tests/system/test_rolling_restart.py tests/system/test_overload.py \
+	  tests/system/test_clocks_apart.py
+
+experiment: install-test ## Repeat one of the experiments of docs/reliability.md (make experiment E="E9 R19"); without E, list them
+	@$(BIN)/python -m tests.experiments $(E)
 
 check-invariants: ## Ask the database for jobs that break an invariant (DATABASE_URL, or the running `make run`)
 	@$(BIN)/python -m scripts.check_invariants

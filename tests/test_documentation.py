@@ -32,6 +32,7 @@ from models.states import MAY_BECOME, JobStatus
 from tasks import runner
 from tasks.llm import failures
 from tasks.llm.base import Kind
+from tests.experiments import EXPERIMENTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -385,6 +386,28 @@ def test_every_make_target_that_is_named_exists() -> None:
     named = {target for path in PAGES for target in said.findall(path.read_text())}
 
     assert {"run", "test"} <= named <= targets
+
+
+def test_every_experiment_stands_in_the_page_on_reliability_as_it_is() -> None:
+    """In its own words, so that nobody has to say it twice."""
+    page = (ROOT / "docs/reliability.md").read_text()
+
+    rows = dict(re.findall(r"^\| ([A-Z]\d+) \| (.*)\. \|$", page, re.MULTILINE))
+
+    assert {name: text[:1].lower() + text[1:] for name, text in rows.items()} == {
+        name: one.holds[:1].lower() + one.holds[1:] for name, one in EXPERIMENTS.items()
+    }
+
+
+def test_every_experiment_runs_something_that_exists() -> None:
+    """Files that are there, tests with the words it looks for, modules that can be imported."""
+    for experiment in EXPERIMENTS.values():
+        for words in map(shlex.split, experiment.runs):
+            files = [ROOT / word for word in words if word.startswith("tests/")]
+            names = " ".join(file.read_text() for file in files)
+            chosen = words[words.index("-k") + 1].split(" or ") if "-k" in words else []
+            assert [word for word in chosen if word not in names] == [], words
+            assert files or (ROOT / words[1].replace(".", "/")).with_suffix(".py").exists() or words[1] == "tests.chaos"
 
 
 def test_the_readme_names_the_pythons_that_run_py_accepts() -> None:

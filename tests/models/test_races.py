@@ -116,6 +116,7 @@ def test_a_hint_delivered_ten_times_shuffled_and_late_has_one_effect() -> None:
     assert [sum(once) for once in zip(*ends, strict=True)] == [1] * JOBS
     assert late == []
     assert broken() == []
+    print(f"\nE8: {JOBS} jobs, {2 * len(hints)} hints: {len(claimed)} claims, {2 * len(hints) - len(claimed)} dropped")  # noqa: T201
 
 
 def test_two_of_each_loop_and_of_each_operator_do_everything_once() -> None:
@@ -163,6 +164,7 @@ def test_two_of_each_loop_and_of_each_operator_do_everything_once() -> None:
     with Session() as session:
         assert session.scalar(text("SELECT sum(lost_count) FROM jobs")) == JOBS
     assert broken() == []
+    print(f"\nE13: announced {len(announced)}, reaped {len(reaped)}, redriven {len(redriven)}, each once")  # noqa: T201
 
 
 def _redriven(job_id: str) -> bool:

@@ -15,6 +15,7 @@ import redis
 from celery import Celery
 
 from tests.fake_llm import FakeLLM
+from tests.system.outages import report
 from tests.system.stack import OPERATOR, Stack, eventually
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -54,6 +55,8 @@ def test_hints_delivered_ten_times_shuffled_and_late_ask_the_model_once(stack: S
     assert stack.finished(stack.create("Last"))["status"] == "completed"
 
     asked = llm.stats()["per_message"]
+    calls = sum(asked[message] for message in messages)
+    report("E8: hints of Celery", jobs=HINTED, hints=2 * len(hints), calls=calls, dropped=2 * len(hints) - calls)
     assert {message: asked[message] for message in messages} == dict.fromkeys(messages, 1)
     assert stack.sql("SELECT DISTINCT attempt, outcome FROM attempts") == [{"attempt": 1, "outcome": "completed"}]
     stack.terminate("worker")
@@ -88,6 +91,14 @@ def test_fifty_attempts_of_a_frozen_worker_come_back_late_and_are_refused_and_co
         zombie.send_signal(signal.SIGCONT)
 
     eventually(lambda: fenced(stack, ids) == ZOMBIES)
+    changed = stack.sql("SELECT id, updated_at, result FROM jobs ORDER BY id") != answered
+    report(
+        "E9: a frozen worker's attempts",
+        attempts=ZOMBIES,
+        refused=fenced(stack, ids),
+        changed=int(changed),
+        calls=llm.stats()["requests"],
+    )
 
     assert stack.sql("SELECT id, updated_at, result FROM jobs ORDER BY id") == answered
     assert outcomes(stack) == {(1, "lost"): ZOMBIES, (2, "completed"): ZOMBIES}
@@ -130,4 +141,5 @@ def test_dead_letters_redriven_twice_at_once_run_once_more(stack: Stack, llm: Fa
     assert sorted(answers) == [200] * REDRIVEN + [404] * REDRIVEN
     assert outcomes(stack) == {(1, "failed"): REDRIVEN, (2, "failed"): REDRIVEN}
     asked = llm.stats()["per_message"]
+    report("R19: redriven twice at once", letters=REDRIVEN, redriven=answers.count(200), told_404=answers.count(404))
     assert {message: asked[message] for message in messages} == dict.fromkeys(messages, 2)

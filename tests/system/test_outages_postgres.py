@@ -249,6 +249,28 @@ def http_answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
         return response.status, json.loads(response.read())
 
 
+def test_connections_that_died_unnoticed_cost_one_wait_and_no_job(stack: Stack, proxy: FaultProxy) -> None:
+    """Half-open: neither end was told. New ones work, so whoever comes again is served."""
+    running = stack.create("[[latency-ms=1500]] Half-open")
+    eventually(lambda: stack.job(running)["status"] == "analyzing")
+    callers(stack, running)
+
+    proxy.switch("half_open")
+    begun = time.monotonic()
+    answers = callers(stack, running)
+    eventually(lambda: {answer.status for answer in callers(stack, running)} == {200, 201})
+    recovered, slowest = time.monotonic() - begun, max(answer.seconds for answer in answers)
+    proxy.switch("pass")
+    took = all_completed(stack, [running, *(each.body["jobId"] for each in answers if each.status == 201)])
+
+    refused = sum(answer.status == 503 for answer in answers)
+    outages.report("PostgreSQL half-open", refused=refused, slowest=slowest, recovered=recovered, completed=took)
+    assert {answer.status for answer in answers} <= {200, 201, 503}
+    assert slowest < outages.BOUND_SECONDS
+    assert recovered < outages.BOUND_SECONDS + outages.RECOVERED_SECONDS
+    assert not stack.revive()
+
+
 def test_a_slow_postgresql_only_slows(stack: Stack, proxy: FaultProxy) -> None:
     """Half a second more for each statement: everything still works."""
     proxy.switch("delay", delay_ms=SLOW_MS)
@@ -258,6 +280,7 @@ def test_a_slow_postgresql_only_slows(stack: Stack, proxy: FaultProxy) -> None:
     finally:
         proxy.switch("pass")
 
+    outages.report("PostgreSQL half a second slower", post=posted.seconds, get=shown.seconds)
     assert (posted.status, shown.status) == (201, 200)
     assert max(posted.seconds, shown.seconds) < outages.BOUND_SECONDS
     all_completed(stack, [posted.body["jobId"]])

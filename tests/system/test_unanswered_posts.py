@@ -26,7 +26,8 @@ from tests.fault_proxy import FaultProxy
 from tests.system.stack import Stack, eventually
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(600)]
-SETTINGS = {"LLM_TOTAL_SECONDS": "20", "WORKER_SLOTS": "100"}
+# A statement that waits for a lock must outlive the kill of the api that sent it, however slow this machine is.
+SETTINGS = {"LLM_TOTAL_SECONDS": "20", "WORKER_SLOTS": "100", "DB_ANSWER_SECONDS": "10"}
 IS_LONG = os.environ.get("PARLEY_CHAOS") == "full"
 POSTS = 1000 if IS_LONG else 60
 RESETS = 100 if IS_LONG else 5
@@ -80,6 +81,7 @@ def test_a_reset_after_the_commit_and_a_retry_make_one_job(stack: Stack) -> None
             assert unheard.result()[0] == 0
             assert (status, body["jobId"]) == (200, job_id)
             assert stored(stack, key) == [job_id]
+    print(f"\nE11: {RESETS} POSTs reset after their commit and sent again: {RESETS} rows")  # noqa: T201
 
 
 def frozen_before_it_reads(stack: Stack, send: Callable[[], Future[Answer]]) -> Future[Answer]:
@@ -125,6 +127,7 @@ def test_a_post_whose_api_is_killed_and_its_retry_make_one_job(
 
     status, body = again(stack, key)
 
+    print(f"\nD1: {point.__name__}: the retry was answered {status}, rows {len(stored(stack, key))}")  # noqa: T201
     assert before[0] == 0
     assert stored(stack, key) == [body["jobId"]]
     assert status == {"frozen_before_it_reads": 201}.get(point.__name__, 200)

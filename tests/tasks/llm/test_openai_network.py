@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import pathlib
 import socket
 import threading
 
@@ -49,6 +50,29 @@ def test_a_server_without_tls_is_unreachable_by_https(provider_at: OpenProvider)
         thread.join(10)
 
     assert verdict(error) == UNREACHABLE
+
+
+def test_a_certificate_nobody_has_vouched_for_is_unreachable(
+    certificate: pathlib.Path, provider_at: OpenProvider
+) -> None:
+    """It may be anybody's; the prompt and the key stay here."""
+    with FakeLLM(cert=certificate) as stranger:
+        error = failure_of(provider_at(stranger.base_url))
+        asked = stranger.stats()["requests"]
+
+    assert (verdict(error), asked) == (UNREACHABLE, 0)
+
+
+def test_a_server_that_never_says_a_word_of_tls_is_given_up_as_one_that_never_connects(
+    provider_at: OpenProvider,
+) -> None:
+    """The handshake has the time of connecting, not that of the whole call."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}/v1"
+
+        error = failure_of(provider_at(address, llm_connect_seconds=0.2, llm_read_seconds=60))
+
+    assert verdict(error) == TIMEOUT
 
 
 @pytest.mark.parametrize(
