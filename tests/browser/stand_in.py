@@ -16,9 +16,11 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from .accounts import Accounts, Answer
 from .documents import EXAMPLE_OPENAPI, Job, ago, completed
 from .script import Drop, Hold, Page, Refuse, Reply, Seen
 
@@ -42,11 +44,14 @@ class StandIn:
         self.deletes: deque[Reply] = deque()
         """What becomes of the next DELETEs; when empty, each cancels its job if that has not ended."""
         self.retry_after = 1
+        self.accounts = Accounts()
         self.jobs: dict[str, Job] = {}
+        self.owners: dict[str, str] = {}
+        """Whose each job is."""
         self.seen: list[Seen] = []
         self._usual: list[Job] = [completed()]
         self._ways: dict[str, deque[Job]] = {}
-        self._keys: dict[str, str] = {}
+        self._keys: dict[tuple[str, str], str] = {}
         self._changed = threading.Condition()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -83,7 +88,7 @@ class StandIn:
         return [seen for seen in self.seen if seen.method == "GET" and seen.path.startswith(path)]
 
     def sends(self) -> list[Seen]:
-        """The POSTs, whatever became of them."""
+        """The POSTs of jobs, whatever became of them."""
         return [seen for seen in self.seen if seen.method == "POST"]
 
     def cancels(self) -> list[Seen]:
@@ -100,17 +105,27 @@ class StandIn:
             self.seen.append(seen)
             self._changed.notify_all()
 
-    def _create(self, key: str | None, body: Any) -> tuple[str, bool]:
+    def adopt(self, guest: str, user_id: str) -> None:
+        """What was the guest's is the user's."""
+        self.owners = {job: user_id if owner == guest else owner for job, owner in self.owners.items()}
+        self._keys = {(user_id if owner == guest else owner, key): job for (owner, key), job in self._keys.items()}
+
+    def _create(self, owner: str, key: str | None, body: Any) -> tuple[str, bool]:
         """The job's id, and whether the key had made it before."""
         with self._changed:
-            if key is not None and key in self._keys:
-                return self._keys[key], True
+            if key is not None and (owner, key) in self._keys:
+                return self._keys[owner, key], True
             job_id = str(uuid.uuid4())
-            self._keys[key or job_id] = job_id
+            self._keys[owner, key or job_id] = job_id
+            self.owners[job_id] = owner
             self.jobs[job_id] = body
             self._ways[job_id] = deque(self._usual)
             self._changed.notify_all()
             return job_id, False
+
+    def _is_readable(self, job_id: str, owner: str) -> bool:
+        its = self.owners.get(job_id, "")
+        return its in {owner, ""} or its.startswith("guest")
 
     def _look(self, job_id: str) -> Job | None:
         with self._changed:
@@ -149,24 +164,33 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path.startswith("/api/jobs/"):
             self._get_job(path.removeprefix("/api/jobs/"))
+        elif path.startswith("/api/me"):
+            self._account()
         elif path == "/health":
             self._json(200, {"status": "healthy"})
         elif path == "/api/openapi.json":
             self._json(200, EXAMPLE_OPENAPI)
         else:
-            self._file({"/": "index.html", "/api/docs": "docs/index.html"}.get(path, path.removeprefix("/static/")))
+            self._file({"/": "index.html", "/keys": "keys.html", "/api/docs": "docs/index.html"}.get(path, path.removeprefix("/static/")))
+
+    def do_PATCH(self) -> None:
+        self._account()
 
     def do_POST(self) -> None:
-        stand_in = self.server.stand_in
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        key = self.headers["Idempotency-Key"]
-        stand_in._note(Seen("POST", self.path, key, body, time.monotonic()))
+        if self.path != "/api/jobs":
+            self._account()
+            return
+        stand_in, body, key = self.server.stand_in, self._body(), self.headers["Idempotency-Key"]
+        stand_in._note(Seen("POST", self.path, key, body, time.monotonic(), self.headers["Authorization"]))
         reply = stand_in.posts.popleft() if stand_in.posts else None
+        owner = self._owner()
+        if owner is None:
+            return
         if self._scripted(reply):
             if isinstance(reply, Drop) and reply.after_doing:
-                stand_in._create(key, body)
+                stand_in._create(owner, key, body)
             return
-        job_id, replayed = stand_in._create(key, body)
+        job_id, replayed = stand_in._create(owner, key, body)
         document = {"jobId": job_id, "status": "created", "message": "Job created successfully"}
         headers = {"Location": f"/api/jobs/{job_id}", "Retry-After": "1"}
         if replayed:
@@ -176,14 +200,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get_job(self, job_id: str) -> None:
         stand_in = self.server.stand_in
-        stand_in._note(Seen("GET", self.path, None, None, time.monotonic()))
+        stand_in._note(Seen("GET", self.path, None, None, time.monotonic(), self.headers["Authorization"]))
         reply = stand_in.gets.popleft() if stand_in.gets else None
-        job = stand_in._look(job_id) if reply is None or isinstance(reply, Hold) else None
+        owner = self._owner()
+        if owner is None:
+            return
+        readable = stand_in._is_readable(job_id, owner)
+        job = stand_in._look(job_id) if readable and (reply is None or isinstance(reply, Hold)) else None
         if self._scripted(reply):
             return
         self._job(job)
 
     def do_DELETE(self) -> None:
+        if self.path.startswith("/api/me"):
+            self._account()
+            return
         stand_in, job_id = self.server.stand_in, self.path.removeprefix("/api/jobs/")
         stand_in._note(Seen("DELETE", self.path, None, None, time.monotonic()))
         reply = stand_in.deletes.popleft() if stand_in.deletes else None
@@ -196,6 +227,50 @@ class _Handler(BaseHTTPRequestHandler):
             self._problem(Refuse(409, "already_finished", "The job has completed or failed."))
         else:
             self._job(job)
+
+    def _owner(self) -> str | None:
+        """Whoever asks; None when that was refused."""
+        owner = self.server.stand_in.accounts.owner(self.headers["Authorization"], self._cookies())
+        if isinstance(owner, Refuse):
+            self._problem(owner)
+            return None
+        return owner
+
+    def _account(self) -> None:
+        stand_in, body, cookies = self.server.stand_in, self._body(), self._cookies()
+        accounts = stand_in.accounts
+        with stand_in._changed:
+            accounts.asked.append((self.command, self.path))
+            stand_in._changed.notify_all()
+        replies = accounts.replies.get(self.path)
+        if self._scripted(replies.popleft() if replies else None):
+            return
+        answer = accounts.answer(self.command, self.path, body, self.headers["Authorization"], cookies)
+        if isinstance(answer, Refuse):
+            self._problem(answer)
+            return
+        if answer.cookies.get("parley_guest") == "" and "parley_guest" in cookies:
+            stand_in.adopt(cookies["parley_guest"], answer.body["user"]["userId"])
+        self._answer(answer)
+
+    def _answer(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.cookies.items():
+            path = "/api/auth" if name == "parley_refresh" else "/api"
+            kept = "" if value else "; Max-Age=0"
+            self.send_header("Set-Cookie", f"{name}={value}; HttpOnly; SameSite=Strict; Path={path}{kept}")
+        body = b"" if answer.body is None else json.dumps(answer.body).encode()
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _body(self) -> Any:
+        length = int(self.headers["Content-Length"] or 0)
+        return json.loads(self.rfile.read(length)) if length else None
+
+    def _cookies(self) -> dict[str, str]:
+        return {name: morsel.value for name, morsel in SimpleCookie(self.headers["Cookie"] or "").items()}
 
     def _job(self, job: Job | None) -> None:
         if job is None:
