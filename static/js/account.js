@@ -36,7 +36,11 @@ export class Account {
     document.body.append(this.#dialog);
     this.#button.addEventListener('click', () => this.open());
     // What opened it may have left by then: said outright, the keyboard finds itself somewhere that stays.
-    this.#dialog.addEventListener('close', () => this.#returnTo.focus());
+    this.#dialog.addEventListener('close', () => {
+      this.#returnTo.focus();
+      this.#signIn.clear();
+      if (this.#session.state === 'user') this.#profile.update();
+    });
     session.listen((before) => this.#changed(before));
     this.#show();
   }
@@ -61,7 +65,7 @@ export class Account {
     const entered = state === 'user' && (atTheGate || (this.#dialog.open && this.#body.contains(this.#signIn.element)));
     const left = before !== null && who === null;
     if (this.#dialog.open && (entered || left)) this.#dialog.close();
-    if (entered) announce(`Signed in as ${who?.displayName}.`);
+    if (entered) announce(`Signed in as ${who?.displayName}`);
     this.#show();
     if (entered && atTheGate) byId('message').focus();
   }

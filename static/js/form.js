@@ -41,12 +41,17 @@ class Field {
       autocapitalize: 'none', spellcheck: 'false', 'aria-describedby': `${id}-hint ${id}-error`,
     });
     this.error = h('p', { class: 'field__error', id: `${id}-error` });
-    const toggle = plan.type === 'password' ? showToggle(this.input, plan.label) : null;
+    this.toggle = plan.type === 'password' ? showToggle(this.input, plan.label) : null;
     this.element = h('div', { class: 'field', hidden: plan.hidden },
       h('label', { for: id }, plan.label, plan.optional ? h('span', { class: 'field__optional' }, ' (optional)') : null),
-      h('div', { class: 'field__box' }, this.input, toggle),
+      h('div', { class: 'field__box' }, this.input, this.toggle),
       h('p', { class: 'field__hint', id: `${id}-hint` }, plan.hint ?? ''), this.error);
     this.input.addEventListener('input', () => this.complain(''));
+  }
+
+  clear() {
+    this.input.value = '';
+    if (this.toggle?.getAttribute('aria-pressed') === 'true') this.toggle.click();
   }
 
   /** @param {string} text */
@@ -94,10 +99,15 @@ export class Form {
     if (field) field.element.hidden = false;
   }
 
-  /** Forget what was typed and what was said about it. */
+  /** Forget what was typed and what was said about it. No password stays in a form that nobody looks at. */
   clear() {
+    this.forgive();
+    for (const field of this.#fields.values()) field.clear();
+  }
+
+  /** Forget what was said about it. */
+  forgive() {
     this.#complain('');
-    for (const { input } of this.#fields.values()) input.value = '';
   }
 
   async #submit() {

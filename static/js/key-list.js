@@ -21,9 +21,9 @@ export class KeyList {
     this.#revokeKey = revokeKey;
   }
 
-  /** @param {ApiKey[]} keys */
+  /** @param {ApiKey[]} keys the oldest first, as the server has them; shown the other way round */
   show(keys) {
-    this.#list.replaceChildren(...keys.map((key) => this.#row(key)));
+    this.#list.replaceChildren(...[...keys].reverse().map((key) => this.#row(key)));
     this.#count();
   }
 
@@ -69,7 +69,7 @@ export class KeyList {
    * @param {{keyId: string, name: string}} key
    */
   async #revoke(row, error, { keyId, name }) {
-    const text = 'Whatever signs in with it stops working within half a minute. This cannot be taken back.';
+    const text = 'Whatever signs in with it stops working within seconds. This cannot be taken back.';
     if (!(await ask({ title: `Revoke “${name}”?`, text, yes: 'Revoke', no: 'Keep it' }))) return;
     setText(error, '');
     const answer = await this.#revokeKey(keyId);

@@ -24,6 +24,7 @@ export class KeyMaker {
     ...LIVES.map(([days, name]) => h('option', { value: days, selected: days === USUAL_LIFE }, name)));
   #once = h('section', { class: 'once', tabindex: '-1', 'aria-labelledby': 'once-title', hidden: true });
   #form;
+  #offered = SCOPES;
 
   /**
    * @param {(key: {name: string, scopes: string[], expiresAt?: string}) => Promise<Answer>} makeKey
@@ -40,7 +41,7 @@ export class KeyMaker {
       submit: ({ name }) => makeKey({ name, scopes: this.#ticked, ...this.#expiry }),
       done: ({ data }) => {
         made(data);
-        this.#form.clear();
+        this.#renew();
         this.#show(data);
       },
     });
@@ -49,10 +50,15 @@ export class KeyMaker {
 
   /** Begin anew, for somebody of this role. A key that is still shown goes. @param {string|undefined} role */
   reset(role) {
-    const scopes = role === undefined || role === 'user' ? SCOPES : [...SCOPES, ADMIN];
-    this.#scopes.replaceChildren(...scopes.map(scopeBox));
-    this.#form.clear();
+    this.#offered = role === undefined || role === 'user' ? SCOPES : [...SCOPES, ADMIN];
+    this.#renew();
     this.#hide();
+  }
+
+  #renew() {
+    this.#scopes.replaceChildren(...this.#offered.map(scopeBox));
+    this.#life.value = USUAL_LIFE;
+    this.#form.clear();
   }
 
   get #ticked() {

@@ -39,7 +39,7 @@ export class Notices {
 
   /** Whether the session has ended, which comes before anything else: nothing is sent until there is one. @param {boolean} ended */
   session(ended) {
-    if (ended && !this.#ended) announce('Your session has ended. Sign in again. What you have written stays here.');
+    if (ended && !this.#ended) announce('Your session has ended. Sign in again. What you have written stays here');
     this.#ended = ended;
     this.tick();
   }

@@ -15,6 +15,7 @@ export class SignIn {
   #why = h('p', { class: 'plain-note', role: 'status' });
   #closed = false;
   #registering = false;
+  #place = h('div');
   #switch = h('button', { type: 'button', class: 'quiet', onclick: () => this.#turn(!this.#registering) });
   #asGuest = h('button', { type: 'button', class: 'quiet' }, 'Go on as a guest');
   #signIn;
@@ -29,7 +30,7 @@ export class SignIn {
     this.#session = session;
     this.#title = title;
     this.#asGuest.addEventListener('click', goOnAsGuest);
-    const done = () => this.#clear();
+    const done = () => this.clear();
     this.#signIn = new Form({
       id: 'sign-in', button: 'Sign in', busy: 'Signing in…', done,
       fields: [USERNAME, { name: 'password', label: 'Password', type: 'password', autocomplete: 'current-password' }],
@@ -49,7 +50,7 @@ export class SignIn {
       refused: ({ problem }) => this.#learn(problem.code),
     });
     this.element = h('div', { class: 'sign-in' },
-      this.#why, this.#signIn.element, this.#register.element, h('div', { class: 'sign-in__else' }, this.#switch, this.#asGuest));
+      this.#why, this.#place, h('div', { class: 'sign-in__else' }, this.#switch, this.#asGuest));
     this.update();
   }
 
@@ -73,9 +74,11 @@ export class SignIn {
 
   /** @param {boolean} registering @param {boolean} [focus] */
   #turn(registering, focus = true) {
+    if (registering !== this.#registering) for (const form of [this.#signIn, this.#register]) form.forgive();
     this.#registering = registering;
-    this.#signIn.element.hidden = registering;
-    this.#register.element.hidden = !registering;
+    // Only one at a time is in the page, or a browser that fills in passwords would have to guess.
+    const { element } = registering ? this.#register : this.#signIn;
+    if (element.parentElement !== this.#place) this.#place.replaceChildren(element);
     this.#switch.hidden = this.#closed || this.#session.state === 'ended';
     setText(this.#title, registering ? 'Register' : 'Sign in');
     setText(this.#switch, registering ? 'I have an account: sign in' : 'No account yet: register');
@@ -91,8 +94,8 @@ export class SignIn {
     this.update();
   }
 
-  /** No password stays in a form that nobody looks at. */
-  #clear() {
+  /** Forget what was typed. */
+  clear() {
     this.#signIn.clear();
     this.#register.clear();
     this.#turn(false, false);
