@@ -16,6 +16,13 @@ def index() -> Response:
     return current_app.send_static_file("index.html")
 
 
+@bp.get("/keys")
+@access.public
+def keys() -> Response:
+    """The page of API keys. It asks for them by itself, as whoever is signed in."""
+    return current_app.send_static_file("keys.html")
+
+
 @bp.get("/api/docs")
 @access.public
 def docs() -> Response:

@@ -57,6 +57,10 @@ export class Canceller {
     this.#asks.delete(jobId);
   }
 
+  clear() {
+    this.#asks.clear();
+  }
+
   /**
    * @param {string} jobId
    * @param {Cancelling} cancelling

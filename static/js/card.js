@@ -119,6 +119,7 @@ export class Card {
     if (gone) return 'This job is gone: the server no longer knows it.';
     if (jobId === null && this.#doing?.state === 'waiting') {
       const { wait } = this.#doing;
+      if (wait.reason === 'signed_out') return 'Not sent yet. It goes out once you have signed in.';
       return `Not sent yet. ${troubleText(wait)} ${againIn(wait.retryAt, 'Trying again')}`;
     }
     if (jobId === null) return this.#doing?.state === 'sending' && this.#doing.again ? 'Not sent yet. Trying again now…' : 'Sending…';

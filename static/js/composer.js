@@ -31,7 +31,7 @@ export class Composer {
     });
     this.#form.addEventListener('input', () => this.#changed());
     window.addEventListener('resize', () => this.#fit());
-    this.#restore();
+    this.restore();
   }
 
   /**
@@ -78,8 +78,14 @@ export class Composer {
     this.#fit();
   }
 
-  #restore() {
+  /** Show the stored draft. What is in the box goes first, unless it is somebody else's: `anew`. */
+  restore({ anew = false } = {}) {
     const { text, type } = this.#store.draft;
+    if (anew) {
+      this.#box.value = '';
+      this.#kind = 'chat';
+      this.#complain(null);
+    }
     // A browser may already have put back what was typed before this ran.
     if (this.#box.value === '') this.#box.value = text;
     if (type === 'chat' || type === 'summarize') this.#kind = type;

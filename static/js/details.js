@@ -34,7 +34,7 @@ function facts({ jobId, job, key }) {
   /** @type {[string, string|Node|null][]} */
   const rows = [
     ['Job id', jobId === null ? null : idWithCopy(jobId)],
-    ['Raw job', jobId === null ? null : h('a', { href: `/api/jobs/${encodeURIComponent(jobId)}` }, 'as JSON')],
+    ['Raw job', job === null ? null : copyButton('Copy as JSON', () => JSON.stringify(job, null, 2))],
     ['Status', job?.status ?? null],
     ['Created', job ? when(job.createdAt) : null],
     ['Updated', job ? when(job.updatedAt) : null],

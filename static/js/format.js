@@ -63,6 +63,22 @@ export function moment(at) {
   return `${date.toLocaleDateString([], { day: 'numeric', month: 'short' })}, ${time}`;
 }
 
+/** The day, such as `3 May 2026`. @param {string} iso */
+export function day(iso) {
+  return new Date(iso).toLocaleDateString([], { day: 'numeric', month: 'short', year: 'numeric' });
+}
+
+/**
+ * How long ago, no finer than matters: `just now`, `12 min ago`, `3 h ago`, or the day.
+ * @param {string} iso
+ * @param {number} now
+ */
+export function since(iso, now) {
+  const seconds = Math.max(0, (now - Date.parse(iso)) / 1000);
+  if (seconds < 120) return 'just now';
+  return seconds < 86_400 ? `${roughly(seconds)} ago` : day(iso);
+}
+
 /**
  * `1 job`, `3 jobs`.
  * @param {number} count

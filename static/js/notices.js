@@ -21,6 +21,7 @@ export class Notices {
   #element = byId('notice');
   #text = byId('notice-text');
   #standing = '';
+  #ended = false;
 
   /** @param {() => void} lookNow */
   constructor(lookNow) {
@@ -36,12 +37,20 @@ export class Notices {
     this.tick();
   }
 
+  /** Whether the session has ended, which comes before anything else: nothing is sent until there is one. @param {boolean} ended */
+  session(ended) {
+    if (ended && !this.#ended) announce('Your session has ended. Sign in again. What you have written stays here');
+    this.#ended = ended;
+    this.tick();
+  }
+
   /**
    * @param {string} jobId
    * @param {Wait} wait
    * @param {number} failures
    */
   trouble(jobId, wait, failures) {
+    if (wait.reason === 'signed_out') return;
     const worth = failures >= WORTH_SAYING_FAILURES || wait.retryAt - Date.now() > WORTH_SAYING_MS;
     if (!worth) return;
     if (this.#waits.size === 0) announce(`${troubleText(wait)} The page keeps trying.`);
@@ -64,10 +73,12 @@ export class Notices {
   /** Bring the countdown up to date. */
   tick() {
     const [soonest] = [...this.#waits.values()].sort((a, b) => a.retryAt - b.retryAt);
-    this.#element.hidden = soonest === undefined && this.#standing === '';
-    this.#element.dataset.kind = soonest === undefined ? 'standing' : 'trouble';
-    byId('notice-now').hidden = soonest === undefined;
-    if (soonest === undefined) setText(this.#text, this.#standing);
+    this.#element.hidden = soonest === undefined && this.#standing === '' && !this.#ended;
+    this.#element.dataset.kind = this.#ended ? 'ended' : soonest === undefined ? 'standing' : 'trouble';
+    byId('notice-sign-in').hidden = !this.#ended;
+    byId('notice-now').hidden = this.#ended || soonest === undefined;
+    if (this.#ended) setText(this.#text, 'Your session has ended. What you have written stays here.');
+    else if (soonest === undefined) setText(this.#text, this.#standing);
     else setText(this.#text, `${troubleWithCode(soonest)} Your jobs go on. ${againIn(soonest.retryAt, 'Looking again')}`);
   }
 }

@@ -101,6 +101,11 @@ export class Outbox {
     attempt?.posting?.abort();
   }
 
+  /** Send nothing of what is under way any more. */
+  clear() {
+    for (const id of [...this.#tries.keys()]) this.forget(id);
+  }
+
   /**
    * @param {string} id
    * @param {Exclude<Answer, {kind: 'trouble'}>} answer

@@ -79,6 +79,11 @@ export class Poller {
     watch?.looking?.abort();
   }
 
+  /** Follow nothing any more. */
+  clear() {
+    for (const jobId of [...this.#watches.keys()]) this.unwatch(jobId);
+  }
+
   get watching() {
     return this.#watches.size;
   }

@@ -4,6 +4,8 @@
  * Several tabs may be open. Every change therefore reads the list anew, changes one entry and writes it
  * back in one go. Where localStorage is refused (private windows, blocked cookies) or full beyond help, the
  * list lives in memory until the page closes, and `lasting` says so.
+ *
+ * Each user has a list and a draft of their own, and guests have one together, for a browser may be shared.
  * @module
  */
 
@@ -11,7 +13,7 @@ import { FINAL } from './statuses.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
 
-export const LIST_KEY = 'parley.jobs.v1';
+const LIST_KEY = 'parley.jobs.v1';
 const DRAFT_KEY = 'parley.draft.v1';
 export const MOST_ENTRIES = 50;
 
@@ -22,9 +24,15 @@ export class Store {
   #entries = [];
   /** @type {string|null} what `#entries` was read from or written as */
   #raw = null;
+  /** @type {string|null} */
+  #whose;
 
-  /** @param {() => Storage} open may throw, as reading `window.localStorage` may */
-  constructor(open = () => window.localStorage) {
+  /**
+   * @param {string|null} whose a user's id; null: guests'
+   * @param {() => Storage} open may throw, as reading `window.localStorage` may
+   */
+  constructor(whose = null, open = () => window.localStorage) {
+    this.#whose = whose;
     try {
       this.#storage = open();
       this.#storage.setItem('parley.try', '');
@@ -39,9 +47,41 @@ export class Store {
     return this.#storage !== null;
   }
 
+  /** Where the list is kept. */
+  get listKey() {
+    return keyOf(LIST_KEY, this.#whose);
+  }
+
+  /** From now on be the store of this user, or of guests. @param {string|null} whose */
+  turnTo(whose) {
+    this.#whose = whose;
+    [this.#entries, this.#raw] = [[], null];
+  }
+
+  /** Be a user's store, who has gone on as a guest until now: what is here becomes theirs. @param {string} whose */
+  moveTo(whose) {
+    const [moved, draft] = [this.list(), this.draft];
+    this.wipe();
+    this.turnTo(whose);
+    if (draft.text !== '') this.draft = draft;
+    const kept = new Set(this.list().map((entry) => entry.id));
+    for (const entry of moved) if (!kept.has(entry.id)) this.add(entry);
+  }
+
+  /** Keep nothing of this user, or of guests, any more. */
+  wipe() {
+    this.#write([]);
+    try {
+      this.#storage?.removeItem(this.listKey);
+      this.#storage?.removeItem(keyOf(DRAFT_KEY, this.#whose));
+    } catch {
+      // What cannot be removed was not stored either.
+    }
+  }
+
   /** Every entry, oldest first. The entries are the store's own: change them only through `patch`. */
   list() {
-    const raw = this.#read(LIST_KEY);
+    const raw = this.#read(this.listKey);
     if (this.#storage !== null && raw !== this.#raw) {
       this.#raw = raw;
       this.#entries = parseEntries(raw);
@@ -96,14 +136,10 @@ export class Store {
     this.#write(this.list().filter((entry) => entry.id !== id));
   }
 
-  clear() {
-    this.#write([]);
-  }
-
   /** @returns {{text: string, type: string}} */
   get draft() {
     try {
-      const { text, type } = JSON.parse(this.#read(DRAFT_KEY) ?? '');
+      const { text, type } = JSON.parse(this.#read(keyOf(DRAFT_KEY, this.#whose)) ?? '');
       return { text: String(text ?? ''), type: String(type ?? '') };
     } catch {
       return { text: '', type: '' };
@@ -113,7 +149,7 @@ export class Store {
   /** A draft that does not fit is not worth an error: it is still in the box. */
   set draft(draft) {
     try {
-      this.#storage?.setItem(DRAFT_KEY, JSON.stringify(draft));
+      this.#storage?.setItem(keyOf(DRAFT_KEY, this.#whose), JSON.stringify(draft));
     } catch {
       // Full: the list matters more.
     }
@@ -139,7 +175,7 @@ export class Store {
     while (this.#storage !== null) {
       try {
         const raw = JSON.stringify(this.#entries);
-        this.#storage.setItem(LIST_KEY, raw);
+        this.#storage.setItem(this.listKey, raw);
         this.#raw = raw;
         return;
       } catch {
@@ -149,6 +185,14 @@ export class Store {
       }
     }
   }
+}
+
+/**
+ * @param {string} key
+ * @param {string|null} whose
+ */
+function keyOf(key, whose) {
+  return whose === null ? key : `${key}.${whose}`;
 }
 
 const EMPTY = { addedAt: 0, jobId: null, refusal: null, job: null, gone: false };

@@ -44,7 +44,7 @@
  * @property {string} [requestId]
  * @property {{pointer?: string, code?: string, message?: string}[]} [errors]
  *
- * @typedef {'offline'|'network'|'timeout'|'busy'|'server'|'garbled'} Reason why a request came to nothing
+ * @typedef {'offline'|'network'|'timeout'|'busy'|'server'|'garbled'|'signed_out'} Reason why a request came to nothing
  *
  * @typedef {Object} Refusal the server read the request and said no
  * @property {number} status
@@ -59,6 +59,29 @@
  * @typedef {{kind: 'ok', status: number, data: any, retryAfterMs: number|null}
  *   | ({kind: 'refused'} & Refusal)
  *   | ({kind: 'trouble'} & Trouble)} Answer
+ *
+ * @typedef {RequestInit & {timeoutMs: number}} Ask a request; the time is for the headers and the body together
+ * @typedef {(path: string, ask: Ask) => Promise<Answer>} Send
+ *
+ * @typedef {Object} User what `GET /api/me` answers to somebody with an account
+ * @property {string} userId
+ * @property {string} username
+ * @property {string} displayName
+ * @property {'user'|'operator'|'admin'} [role]
+ * @property {string} [createdAt]
+ *
+ * @typedef {'starting'|'guest'|'user'|'ended'|'needed'} SessionState `starting`: not known yet; `ended`: a user's,
+ *   who has to sign in again; `needed`: nobody's, at a server that serves no guests
+ *
+ * @typedef {Object} ApiKey one row of `GET /api/me/keys`
+ * @property {string} keyId
+ * @property {string} name
+ * @property {string} prefix how the key begins
+ * @property {string[]} scopes
+ * @property {string} createdAt
+ * @property {string|null} expiresAt
+ * @property {string|null} lastUsedAt
+ * @property {string} [key] the whole of it, only when it was made just now
  *
  * @typedef {Trouble & {retryAt: number}} Wait trouble, and when (in `Date.now()` terms) the next try is due
  *

@@ -121,6 +121,8 @@ export function troubleText({ reason, status }) {
       return 'The server is not ready.';
     case 'garbled':
       return 'Something other than Parley answered.';
+    case 'signed_out':
+      return 'You are not signed in.';
     default:
       return `The server had a problem (${status}).`;
   }
@@ -184,4 +186,50 @@ export function facts(job) {
   const { model, usage, degraded } = job;
   const tokens = usage ? `${plural(usage.totalTokens, 'token')}` : '';
   return [degraded ? '' : model ?? '', tokens].filter(Boolean);
+}
+
+/** What the codes of `errors` mean at a field of a form; the server's own sentence serves for any other. */
+const AT_A_FIELD = {
+  required: 'This is needed.',
+  invalid_username: 'Use 3 to 32 of a–z, 0–9, dot, hyphen and underscore, a letter or digit first.',
+  invalid_name: 'Use 1 to 64 letters or other visible characters.',
+  username_taken: 'Somebody has this username already.',
+  wrong_password: 'This is not your present password.',
+  invitation_required: 'An account is made by invitation here. Enter the code of yours.',
+  invitation_invalid: 'This invitation is not valid, or no longer.',
+};
+
+/** What the codes of refusals mean that no field is to blame for. */
+const AT_THE_FORM = {
+  wrong_credentials: 'Username or password is wrong.',
+  registration_closed: 'Nobody can register here. Ask whoever runs this server for an account.',
+  too_many_keys: 'You have as many API keys as you may. Revoke one first.',
+  scope_refused: 'Your account may not do what you have ticked.',
+};
+
+/**
+ * @param {{code?: string, message?: string}} error one of `errors`
+ * @returns {string}
+ */
+export function fieldText({ code, message }) {
+  return AT_A_FIELD[/** @type {keyof typeof AT_A_FIELD} */ (code)] ?? message ?? 'The server does not take this.';
+}
+
+/** A refusal that is to be said again later. @param {keyof typeof AT_THE_FORM} code */
+export function refusalOf(code) {
+  return AT_THE_FORM[code];
+}
+
+/**
+ * Why a form came to nothing, for what cannot be said at one of its fields.
+ * @param {Exclude<import('./types.js').Answer, {kind: 'ok'}>} answer
+ * @returns {string}
+ */
+export function formText(answer) {
+  if (answer.kind === 'trouble') {
+    const again = answer.retryAfterMs === null ? 'Try again.' : `Try again in ${ticking(answer.retryAfterMs)}.`;
+    return `${answer.status === 429 ? 'That was tried too often.' : troubleText(answer)} ${again}`;
+  }
+  const { code, detail, title } = answer.problem;
+  return AT_THE_FORM[/** @type {keyof typeof AT_THE_FORM} */ (code)] ?? detail ?? title ?? 'The server did not take this.';
 }

@@ -43,7 +43,7 @@ class Watch:
         # The browser itself writes a line for every failed request, and here requests to the API fail on purpose.
         # An icon that was still to be fetched when a test took the network away is no fault either.
         failed = message.text.startswith("Failed to load resource")
-        on_purpose = failed and ("/api/jobs" in message.location["url"] or "ERR_INTERNET_DISCONNECTED" in message.text)
+        on_purpose = failed and ("/api/" in message.location["url"] or "ERR_INTERNET_DISCONNECTED" in message.text)
         if message.type in {"error", "warning"} and not on_purpose:
             self.faults.append(f"console {message.type}: {message.text}")
 

@@ -16,6 +16,7 @@ class Seen:
     key: str | None
     body: Any
     at: float
+    authorization: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,6 @@ on a reused connection a browser quietly repeats a request whose answer was lost
 
 from __future__ import annotations
 
-import json
-import mimetypes
-import pathlib
 import threading
 import time
 import uuid
@@ -19,15 +16,12 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from .accounts import Accounts
 from .documents import EXAMPLE_OPENAPI, Job, ago, completed
-from .script import Drop, Hold, Page, Refuse, Reply, Seen
+from .replies import Replies
+from .script import Drop, Hold, Refuse, Reply, Seen
 
-STATIC = pathlib.Path(__file__).resolve().parents[2] / "static"
-
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+PAGES = {"/": "index.html", "/keys": "keys.html", "/api/docs": "docs/index.html"}
 FINAL = {"completed", "failed", "cancelled"}
 
 
@@ -42,11 +36,14 @@ class StandIn:
         self.deletes: deque[Reply] = deque()
         """What becomes of the next DELETEs; when empty, each cancels its job if that has not ended."""
         self.retry_after = 1
+        self.accounts = Accounts()
         self.jobs: dict[str, Job] = {}
+        self.owners: dict[str, str] = {}
+        """Whose each job is."""
         self.seen: list[Seen] = []
         self._usual: list[Job] = [completed()]
         self._ways: dict[str, deque[Job]] = {}
-        self._keys: dict[str, str] = {}
+        self._keys: dict[tuple[str, str], str] = {}
         self._changed = threading.Condition()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -83,7 +80,7 @@ class StandIn:
         return [seen for seen in self.seen if seen.method == "GET" and seen.path.startswith(path)]
 
     def sends(self) -> list[Seen]:
-        """The POSTs, whatever became of them."""
+        """The POSTs of jobs, whatever became of them."""
         return [seen for seen in self.seen if seen.method == "POST"]
 
     def cancels(self) -> list[Seen]:
@@ -100,17 +97,27 @@ class StandIn:
             self.seen.append(seen)
             self._changed.notify_all()
 
-    def _create(self, key: str | None, body: Any) -> tuple[str, bool]:
+    def adopt(self, guest: str, user_id: str) -> None:
+        """What was the guest's is the user's."""
+        self.owners = {job: user_id if owner == guest else owner for job, owner in self.owners.items()}
+        self._keys = {(user_id if owner == guest else owner, key): job for (owner, key), job in self._keys.items()}
+
+    def _create(self, owner: str, key: str | None, body: Any) -> tuple[str, bool]:
         """The job's id, and whether the key had made it before."""
         with self._changed:
-            if key is not None and key in self._keys:
-                return self._keys[key], True
+            if key is not None and (owner, key) in self._keys:
+                return self._keys[owner, key], True
             job_id = str(uuid.uuid4())
-            self._keys[key or job_id] = job_id
+            self._keys[owner, key or job_id] = job_id
+            self.owners[job_id] = owner
             self.jobs[job_id] = body
             self._ways[job_id] = deque(self._usual)
             self._changed.notify_all()
             return job_id, False
+
+    def _is_readable(self, job_id: str, owner: str) -> bool:
+        its = self.owners.get(job_id, "")
+        return its in {owner, ""} or its.startswith("guest")
 
     def _look(self, job_id: str) -> Job | None:
         with self._changed:
@@ -139,34 +146,40 @@ class _Server(ThreadingHTTPServer):
         """A browser that goes away in the middle is no fault of ours."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Replies, BaseHTTPRequestHandler):
     server: _Server
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """Tests read `seen`, not a log."""
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path.startswith("/api/jobs/"):
             self._get_job(path.removeprefix("/api/jobs/"))
+        elif path.startswith("/api/me"):
+            self._account()
         elif path == "/health":
             self._json(200, {"status": "healthy"})
         elif path == "/api/openapi.json":
             self._json(200, EXAMPLE_OPENAPI)
         else:
-            self._file({"/": "index.html", "/api/docs": "docs/index.html"}.get(path, path.removeprefix("/static/")))
+            self._file(PAGES.get(path, path.removeprefix("/static/")))
+
+    def do_PATCH(self) -> None:
+        self._account()
 
     def do_POST(self) -> None:
-        stand_in = self.server.stand_in
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        key = self.headers["Idempotency-Key"]
-        stand_in._note(Seen("POST", self.path, key, body, time.monotonic()))
+        if self.path != "/api/jobs":
+            self._account()
+            return
+        stand_in, body, key = self.server.stand_in, self._body(), self.headers["Idempotency-Key"]
+        stand_in._note(Seen("POST", self.path, key, body, time.monotonic(), self.headers["Authorization"]))
         reply = stand_in.posts.popleft() if stand_in.posts else None
+        owner = self._owner()
+        if owner is None:
+            return
         if self._scripted(reply):
             if isinstance(reply, Drop) and reply.after_doing:
-                stand_in._create(key, body)
+                stand_in._create(owner, key, body)
             return
-        job_id, replayed = stand_in._create(key, body)
+        job_id, replayed = stand_in._create(owner, key, body)
         document = {"jobId": job_id, "status": "created", "message": "Job created successfully"}
         headers = {"Location": f"/api/jobs/{job_id}", "Retry-After": "1"}
         if replayed:
@@ -176,14 +189,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get_job(self, job_id: str) -> None:
         stand_in = self.server.stand_in
-        stand_in._note(Seen("GET", self.path, None, None, time.monotonic()))
+        stand_in._note(Seen("GET", self.path, None, None, time.monotonic(), self.headers["Authorization"]))
         reply = stand_in.gets.popleft() if stand_in.gets else None
-        job = stand_in._look(job_id) if reply is None or isinstance(reply, Hold) else None
+        owner = self._owner()
+        if owner is None:
+            return
+        readable = stand_in._is_readable(job_id, owner)
+        job = stand_in._look(job_id) if readable and (reply is None or isinstance(reply, Hold)) else None
         if self._scripted(reply):
             return
         self._job(job)
 
     def do_DELETE(self) -> None:
+        if self.path.startswith("/api/me"):
+            self._account()
+            return
         stand_in, job_id = self.server.stand_in, self.path.removeprefix("/api/jobs/")
         stand_in._note(Seen("DELETE", self.path, None, None, time.monotonic()))
         reply = stand_in.deletes.popleft() if stand_in.deletes else None
@@ -197,50 +217,34 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._job(job)
 
+    def _owner(self) -> str | None:
+        """Whoever asks; None when that was refused."""
+        owner = self.server.stand_in.accounts.owner(self.headers["Authorization"], self._cookies())
+        if isinstance(owner, Refuse):
+            self._problem(owner)
+            return None
+        return owner
+
+    def _account(self) -> None:
+        stand_in, body, cookies = self.server.stand_in, self._body(), self._cookies()
+        accounts = stand_in.accounts
+        with stand_in._changed:
+            accounts.asked.append((self.command, self.path))
+            stand_in._changed.notify_all()
+        replies = accounts.replies.get(self.path)
+        if self._scripted(replies.popleft() if replies else None):
+            return
+        answer = accounts.answer(self.command, self.path, body, self.headers["Authorization"], cookies)
+        if isinstance(answer, Refuse):
+            self._problem(answer)
+            return
+        if answer.cookies.get("parley_guest") == "" and "parley_guest" in cookies:
+            stand_in.adopt(cookies["parley_guest"], answer.body["user"]["userId"])
+        self._answer(answer)
+
     def _job(self, job: Job | None) -> None:
         if job is None:
             self._problem(Refuse(404, "job_not_found", "There is no such job."))
             return
         headers = {} if job["status"] in FINAL else {"Retry-After": str(self.server.stand_in.retry_after)}
         self._json(200, job, headers)
-
-    def _scripted(self, reply: Reply | None) -> bool:
-        """Answer as scripted; false when the usual answer is still to be given."""
-        if isinstance(reply, Hold):
-            reply.release.wait(30)
-        elif isinstance(reply, Refuse):
-            self._problem(reply)
-        elif isinstance(reply, Page):
-            self._send(reply.status, "text/html", b"<h1>Bad gateway</h1>", {})
-        return isinstance(reply, Drop | Refuse | Page)
-
-    def _problem(self, refusal: Refuse) -> None:
-        document = {
-            "type": "about:blank",
-            "title": "Refused",
-            "status": refusal.status,
-            "detail": refusal.detail,
-            "code": refusal.code,
-            "requestId": "req-1",
-            "errors": list(refusal.errors),
-        }
-        headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-        self._send(refusal.status, "application/problem+json", json.dumps(document).encode(), headers)
-
-    def _json(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
-        self._send(status, "application/json", json.dumps(document).encode(), headers or {})
-
-    def _file(self, name: str) -> None:
-        path = (STATIC / name).resolve()
-        if not path.is_relative_to(STATIC) or not path.is_file():
-            self._problem(Refuse(404, "not_found"))
-            return
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        self._send(200, kind, path.read_bytes(), {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff"})
-
-    def _send(self, status: int, kind: str, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)

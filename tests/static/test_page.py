@@ -5,18 +5,41 @@ from __future__ import annotations
 import pathlib
 import re
 
+import pytest
+
 STATIC = pathlib.Path(__file__).resolve().parents[2] / "static"
-INDEX = (STATIC / "index.html").read_text(encoding="utf-8")
-PAGES = [INDEX, (STATIC / "docs" / "index.html").read_text(encoding="utf-8")]
+PAGES = [(STATIC / name).read_text(encoding="utf-8") for name in ("index.html", "keys.html", "docs/index.html")]
+MODULES = {"index.html": "main.js", "keys.html": "keys-page.js"}
 
 
-def test_every_module_is_asked_for_at_once() -> None:
-    """A module that is not preloaded costs a round trip of its own; types.js holds no code and is never loaded."""
-    modules = {path.name for path in (STATIC / "js").glob("*.js")} - {"main.js", "types.js"}
+def needed(module: str) -> set[str]:
+    """The modules that this one cannot run without, itself included."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            code = (STATIC / "js" / name).read_text(encoding="utf-8")
+            waiting += re.findall(r"^import\b[^;]*?from '\./([^']+)';$", code, flags=re.MULTILINE)
+    return found
 
-    preloaded = re.findall(r'<link rel="modulepreload" href="/static/js/([^"]+)">', INDEX)
 
-    assert sorted(preloaded) == sorted(modules)
+@pytest.mark.parametrize(("page", "module"), MODULES.items())
+def test_every_module_is_asked_for_at_once(page: str, module: str) -> None:
+    """A module that is not preloaded costs a round trip of its own, and one that is not needed costs for nothing."""
+    preloaded = re.findall(
+        r'<link rel="modulepreload" href="/static/js/([^"]+)">', (STATIC / page).read_text(encoding="utf-8")
+    )
+
+    assert sorted(preloaded) == sorted(needed(module) - {module})
+
+
+def test_every_module_is_used() -> None:
+    """types.js holds no code and is never loaded."""
+    modules = {path.name for path in (STATIC / "js").glob("*.js")}
+
+    assert modules == set().union(*map(needed, MODULES.values())) | {"types.js"}
 
 
 def test_every_file_a_page_names_is_there() -> None:
