@@ -96,6 +96,7 @@ def frozen_before_it_reads(stack: Stack, send: Callable[[], Future[Answer]]) -> 
 
 def waiting_for_a_lock(stack: Stack, send: Callable[[], Future[Answer]]) -> Future[Answer]:
     """The statement has been sent and is not done: it will be, although nobody waits for it any more."""
+    post(stack.port, "first")  # its connection has the statement prepared now; preparing it would wait as well
     with psycopg2.connect(stack.servers.environment["DATABASE_URL"]) as blocker:
         blocker.cursor().execute("LOCK TABLE jobs IN EXCLUSIVE MODE")
         sent = send()
