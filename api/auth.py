@@ -151,11 +151,13 @@ def refresh() -> Response:
     successor = _tokens().successor(token)
     with Session.begin() as session:
         outcome = sessions.renew(session, token, successor=successor, days=settings().session_days)
-        if not isinstance(outcome, Renewed) and outcome[0] is Refused.REUSED:
-            trail.note("refresh_reused", subject=owners.of_user(str(outcome[1])), session=session)
+        reused_by = None if isinstance(outcome, Renewed) or outcome[0] is not Refused.REUSED else str(outcome[1])
+        if reused_by is not None:
+            trail.note("refresh_reused", subject=owners.of_user(reused_by), session=session)
     if isinstance(outcome, Renewed):
         return _session(outcome.user, outcome.session_id, successor)
-    callers().forget()
+    if reused_by is not None:
+        callers().forget(reused_by)
     raise SessionEnded
 
 
@@ -174,7 +176,8 @@ def logout() -> Response:
             user_id = session_id and sessions.revoke(session, session_id)
             if user_id:
                 trail.note("user_logged_out", actor=owners.of_user(user_id), session=session)
-        callers().forget()
+        if user_id:
+            callers().forget(user_id)
     return signed_out()
 
 
@@ -189,7 +192,7 @@ def logout_all() -> Response:
     with Session.begin() as session:
         ended = sessions.revoke_all(session, user_id)
         trail.note("user_logged_out_everywhere", session=session, sessions=ended)
-    callers().forget()
+    callers().forget(user_id)
     return signed_out()
 
 

@@ -121,9 +121,11 @@ class Callers:
             self._remembered.clear()
         self._remembered[credential] = (time.monotonic() + seconds, caller)
 
-    def forget(self) -> None:
-        """After something was revoked here: this process must not be the last to know."""
-        self._remembered.clear()
+    def forget(self, user_id: str) -> None:
+        """After something of this user's was revoked here: this process must not be the last to know."""
+        gone = [credential for credential, (_, kept) in self._remembered.items() if kept.user_id == user_id]
+        for credential in gone:
+            self._remembered.pop(credential, None)
 
 
 def _caller(principal: Principal | None, *, session_id: str | None = None) -> Caller:

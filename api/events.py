@@ -162,7 +162,7 @@ def _until_the_end(cursor: Cursor, waiter: Waiter, waiters: Waiters, reader: Rea
 
 
 def _moved_job(reader: Reader, waiter: Waiter) -> Mapping[str, Any] | None:
-    """The job, if it has moved.
+    """The job, if it has moved, or who may read it has.
 
     None also while the database is away: a browser would never come back after a stream that ended with an error.
 
@@ -171,8 +171,9 @@ def _moved_job(reader: Reader, waiter: Waiter) -> Mapping[str, Any] | None:
     """
     has_moved, waiter.moved = waiter.moved, False
     try:
-        allowed = access.still().reader
-        return reader.read(waiter.job_id, reader=allowed) if has_moved else None
+        before, allowed = caller().reader, access.still().reader
+        # Whose right to it is another than at first may have none any more.
+        return reader.read(waiter.job_id, reader=allowed) if has_moved or allowed != before else None
     except SQLAlchemyError as error:
         if not is_outage(error):
             raise

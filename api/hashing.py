@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -72,7 +73,7 @@ class Hashing:
 
 def _modestly(work: Callable[..., Answer], *given: object) -> Answer:
     # On Linux a priority is a thread's. Where it is a process's, or may not be set, it is left alone.
-    if hasattr(os, "gettid"):
+    if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
     return work(*given)

@@ -63,7 +63,7 @@ def revoke_key(key_id: str) -> Response:
     with Session.begin() as session:
         api_keys.revoke(session, known, user_id=user_id)
         trail.note("key_revoked", subject=f"key:{known}", session=session)
-    callers().forget()
+    callers().forget(user_id)
     return current_app.response_class(status=204)
 
 

@@ -62,7 +62,7 @@ def change_me(said: dict[str, Any]) -> Response:
             ended = sessions.revoke_all(session, user_id, but=caller().session_id)
             trail.note("password_changed", session=session, sessions=ended)
     if verified:
-        callers().forget()
+        callers().forget(user_id)
     return json_response(as_wire(user))
 
 
@@ -104,7 +104,7 @@ def delete_me(said: dict[str, Any]) -> Response:
         if not erasures.account(session, user_id, verified=verified):
             raise WrongPassword
         trail.note("user_deleted", session=session)
-    callers().forget()
+    callers().forget(user_id)
     log.info("user_deleted", user_id=user_id)
     response = current_app.response_class(status=204)
     cookies.clear_refresh_token(response)

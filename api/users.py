@@ -50,7 +50,7 @@ def change_role(said: dict[str, Any], user_id: str) -> Response:
     with Session.begin() as session:
         user = users.set_role(session, known, role)
         trail.note("role_changed", subject=owners.of_user(known), session=session, role=role)
-    callers().forget()
+    callers().forget(known)
     return json_response(_listed(user))
 
 

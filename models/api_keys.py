@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock
 from models.base import Base
-from models.errors import KeyNotFound, TooManyKeys
+from models.errors import KeyNotFound, TooManyKeys, UserNotFound
 
 BEGINNING = "parley_"
 """Of every key, so that scanners of repositories and logs can find one."""
@@ -80,9 +80,12 @@ def create(
     """Make a key: ``(the key, which nobody can be told again, what is shown of it)``.
 
     Raises:
+        UserNotFound: there is no such user any more.
         TooManyKeys: the user has enough of them.
     """
-    session.execute(_LOCK, {"user_id": user_id})  # two at once are counted one after the other
+    # Two at once are counted one after the other.
+    if session.execute(_LOCK, {"user_id": user_id}).one_or_none() is None:
+        raise UserNotFound
     if session.execute(_COUNT, {"user_id": user_id}).scalar_one() >= MOST_KEYS:
         raise TooManyKeys(MOST_KEYS)
     key = BEGINNING + secrets.token_urlsafe(32)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 
 OPERATOR = "operator"
 ANYONE = "*"
@@ -31,6 +32,9 @@ def readable_by(reader: str) -> str:
     True
     """
     return _READABLE.format(reader=reader)
+
+
+_WITH_PORT = re.compile(r"\[(?P<v6>[0-9A-Fa-f:.]+)\](?::\d{1,5})?|(?P<v4>[0-9.]+):\d{1,5}")
 
 
 def of_user(user_id: str) -> str:
@@ -55,9 +59,15 @@ def of_address(address: str | None) -> str:
 
     >>> of_address("192.0.2.7"), of_address("2001:db8::a:b:c:d"), of_address("::ffff:192.0.2.7"), of_address(None)
     ('address:192.0.2.7', 'address:2001:db8::/64', 'address:192.0.2.7', 'address:local')
+
+    Some proxies write the port behind it:
+
+    >>> of_address("192.0.2.7:51234"), of_address("[2001:db8::7]:51234")
+    ('address:192.0.2.7', 'address:2001:db8::/64')
     """
+    with_port = _WITH_PORT.fullmatch(address or "")
     try:
-        parsed = ipaddress.ip_address(address or "")
+        parsed = ipaddress.ip_address(with_port["v6"] or with_port["v4"] if with_port else address or "")
     except ValueError:
         return "address:local"  # a UNIX socket
     if isinstance(parsed, ipaddress.IPv6Address):

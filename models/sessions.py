@@ -29,8 +29,6 @@ MOST_SESSIONS = 50
 """Of one user; the oldest ends when one more begins."""
 LONGEST_DAYS = 365
 """However often it is renewed."""
-USED_TOKEN_DAYS = 7
-"""So long an old token that comes back is recognised; after that it is only refused."""
 DAY_SECONDS = 86_400
 
 
@@ -188,14 +186,19 @@ _PRUNE = text("""
         SELECT id FROM sessions WHERE expires_at < statement_timestamp() ORDER BY expires_at
         LIMIT :most FOR UPDATE SKIP LOCKED))
 """)
-_PRUNE_TOKENS = text(f"""
+_PRUNE_TOKENS = text("""
     DELETE FROM refresh_tokens WHERE token_hash = ANY(ARRAY(
-        SELECT token_hash FROM refresh_tokens WHERE used_at < statement_timestamp() - interval '{USED_TOKEN_DAYS} days'
+        SELECT token_hash FROM refresh_tokens WHERE used_at < statement_timestamp() - make_interval(secs => :seconds)
         ORDER BY used_at LIMIT :most FOR UPDATE SKIP LOCKED))
-""")  # noqa: S608
+""")
 
 
-def prune(session: Session, *, most: int) -> int:
-    """Delete up to ``most`` expired sessions and ``most`` tokens used long ago; how many of whichever were more."""
-    results: list[Any] = [session.execute(each, {"most": most}) for each in (_PRUNE, _PRUNE_TOKENS)]
+def prune(session: Session, *, most: int, days: float) -> int:
+    """Delete up to ``most`` expired sessions and ``most`` tokens used long ago; how many of whichever were more.
+
+    Args:
+        days: after which a browser drops its cookie. Until then an old token that comes back has to be recognised.
+    """
+    limits = {"most": most, "seconds": days * DAY_SECONDS}
+    results: list[Any] = [session.execute(each, limits) for each in (_PRUNE, _PRUNE_TOKENS)]
     return max(int(result.rowcount) for result in results)

@@ -109,7 +109,7 @@ def keep(*, lease_seconds: float) -> None:
             log.warning(event, job_id=job_id)
 
 
-def prune(*, retention_days: float, audit_days: float, most: int = PRUNED_AT_ONCE) -> bool:
+def prune(*, retention_days: float, audit_days: float, session_days: float, most: int = PRUNED_AT_ONCE) -> bool:
     """Delete what nobody needs any more, a bounded number of each kind; whether there may be more."""
     with Session.begin() as session:
         keys = idempotency.prune(session, most=most)
@@ -122,7 +122,8 @@ def prune(*, retention_days: float, audit_days: float, most: int = PRUNED_AT_ONC
     with Session.begin() as session:
         notes = audit.sweep(session, days=audit_days, most=most)
     with Session.begin() as session:
-        ended = [table.prune(session, most=most) for table in (sessions, api_keys, invitations)]
+        ended = [table.prune(session, most=most) for table in (api_keys, invitations)]
+        ended.append(sessions.prune(session, most=most, days=session_days))
     with Session.begin() as session:
         some_left = erasures.sweep(session, most=erasures.PIECE)
     if removed:
@@ -198,7 +199,9 @@ class Dispatcher:
         """While much is left it goes on, but rests for as long as it has worked."""
         begun_at = time.monotonic()
         ours = self._settings
-        may_be_more = prune(retention_days=ours.job_retention_days, audit_days=ours.audit_retention_days)
+        may_be_more = prune(
+            retention_days=ours.job_retention_days, audit_days=ours.audit_retention_days, session_days=ours.session_days
+        )
         self._rest(self._prune, time.monotonic() - begun_at if may_be_more else PRUNE_SECONDS)
 
     def _rest(self, tick: Callable[[], None], seconds: float) -> None:

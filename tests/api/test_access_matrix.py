@@ -153,6 +153,7 @@ def about_letter() -> Route:
 READ, WRITE = Scope.JOBS_READ, Scope.JOBS_WRITE
 TABLE: dict[str, Route] = {
     "GET /": Route(public()),
+    "GET /keys": Route(public()),
     "GET /favicon.ico": Route(public()),
     "GET /static/{filename}": Route(public(), thing=lambda _: "favicon.svg"),
     "GET /api/docs": Route(public()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
+from werkzeug.datastructures import Headers
 
 from api import cookies
 from api.app import create_app
@@ -256,6 +258,11 @@ def test_a_phone_number_is_kept_as_a_keyed_hash_or_not_at_all(make_app: Callable
     assert "30123456" not in str(sql("SELECT row_to_json(users)::text FROM users"))
 
 
+def without_count(headers: Headers) -> list[tuple[str, str]]:
+    """How many tries are left is counted for each name that is tried, whether somebody has it or not."""
+    return [(name, re.sub(r";r=\d+;t=\d+", "", value)) for name, value in headers]
+
+
 def test_unknown_user_and_wrong_password_are_answered_alike(app: Flask) -> None:
     """Also one who is gone: status, headers and body say nothing; a hash is compared each time."""
     Person(app)
@@ -272,7 +279,7 @@ def test_unknown_user_and_wrong_password_are_answered_alike(app: Flask) -> None:
 
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.get_data() for answer in answers}) == 1
-    assert len({str(answer.headers) for answer in answers}) == 1
+    assert len({str(without_count(answer.headers)) for answer in answers}) == 1
     assert answers[0].get_json()["code"] == "wrong_credentials"
     assert refresh_cookie(client) is None
 

@@ -306,7 +306,7 @@ def test_a_token_ends_with_what_it_stands_on(client: FlaskClient, person: Person
         session.execute(ending)
 
     assert answer_to(client, person.token()) == REFUSED
-    app.extensions["parley"]["callers"].forget()
+    app.extensions["parley"]["callers"].forget(person.user_id)
     assert answer_to(client, token) == REFUSED
 
 

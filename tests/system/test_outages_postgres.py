@@ -20,7 +20,7 @@ import psycopg2
 import pytest
 
 import local.postgres
-from tests.conftest import ROOT, Servers, redis_url_of
+from tests.conftest import CALLERS, ROOT, Servers, redis_url_of
 from tests.factories import now
 from tests.fake_llm import FakeLLM
 from tests.fault_proxy import FaultProxy
@@ -43,7 +43,7 @@ class OwnDatabase(Servers):
 
     def __init__(self, postgres: Fragile, worker: str) -> None:
         redis = redis_url_of(worker, purpose="_system")
-        self.environment = {"DATABASE_URL": postgres.url, "REDIS_URL": redis, "ENVIRONMENT": "test"}
+        self.environment = {"DATABASE_URL": postgres.url, "REDIS_URL": redis, **CALLERS}
 
 
 @pytest.fixture(scope="module")

@@ -97,5 +97,6 @@ def test_too_much_work_is_refused_in_time_and_what_is_accepted_is_done(stack: St
     assert {answer.body["code"] for answer in refused} == {"owner_backlog_full", "backlog_full"}
     assert all(int(answer.retry_after or 0) > 0 for answer in refused)
     assert {answer.status for answer in polled} == {200}
-    assert p95(polled) < max(2 * p95(idle), NOTICED_SECONDS)
+    if FULL:  # on a machine of its own; what it was is printed in any case
+        assert p95(polled) < max(2 * p95(idle), NOTICED_SECONDS)
     assert grown < GROWN_MB

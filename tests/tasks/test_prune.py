@@ -27,7 +27,9 @@ def test_finished_jobs_are_removed_after_the_days_of_the_settings() -> None:
     for days in (1, 3, 3, 3):
         a_job(status=JobStatus.COMPLETED, finished_at=now() - dt.timedelta(days=days))
 
-    answers = [(dispatcher.prune(retention_days=2, audit_days=365, most=2), jobs_left()) for _ in range(2)]
+    answers = [
+        (dispatcher.prune(retention_days=2, audit_days=365, session_days=30, most=2), jobs_left()) for _ in range(2)
+    ]
 
     assert answers == [(True, 2), (False, 1)]
 
@@ -43,7 +45,7 @@ def test_processes_that_are_long_gone_are_forgotten() -> None:
                 .values(seen_at=now() - dt.timedelta(hours=hours))
             )
 
-    dispatcher.prune(retention_days=30, audit_days=365)
+    dispatcher.prune(retention_days=30, audit_days=365, session_days=30)
 
     with Session() as session:
         assert list(session.scalars(select(heartbeats.Heartbeat.instance))) == ["old"]
