@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, current_app
 from werkzeug.exceptions import Forbidden
 
-from api import access, cookies
+from api import access, cookies, limits
 from api.callers import Callers
 from api.openapi import Noun, problems
 from models.settings import Settings
@@ -14,8 +14,9 @@ bp = Noun("guests", __name__, url_prefix="/api/auth", description="Callers witho
 
 
 @bp.route("/guest", methods=["POST"])
-@bp.response(204, description="There is a guest cookie now, the one there was or a new one.")
-@problems(bp, 403)
+@limits.by_address("guest")
+@bp.response(204, description="There is a guest cookie now, the one there was or a new one.", headers=limits.HEADERS)
+@problems(bp, 403, 429)
 @access.public
 def become_guest() -> Response:
     """Give this browser a guest cookie, unless it has one."""

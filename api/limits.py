@@ -75,7 +75,7 @@ def by_login(view: View) -> View:
 def count(name: str) -> None:
     """Count for whoever calls, from within a view.
 
-    A guest's cookie is made up in no time, so guests are counted by their address.
+    A guest's cookie is there for the asking, so guests are counted by their address.
 
     Raises:
         RateLimited: there have been as many as there may be.

@@ -113,6 +113,7 @@ class Windows:
 
     def _ask(self) -> None:
         """Ask for all who have gathered, then let the first of those who have come since ask."""
+        time.sleep(0)  # whoever is about to come gathers, too: a fifth of the cost at sixteen callers
         with self._lock:
             wishes, self._gathered = self._gathered, []  # the first is whoever asks
         try:

@@ -118,19 +118,31 @@ def test_each_owner_has_a_limit_of_its_own(limited: Limited) -> None:
     assert statuses(client, 3, Authorization="Bearer " + "o" * 32) == [201, 201, 429]
 
 
-def test_a_new_guest_cookie_is_no_new_limit(limited: Limited) -> None:
-    """It is made up in no time; so is an address of the same IPv6 network."""
-    client = limited(create_limit="2/minute")
+def test_a_new_guest_is_no_new_limit(limited: Limited) -> None:
+    """A cookie is there for the asking; so is another address of the same IPv6 network."""
+    guests = [limited(create_limit="2/minute").application.test_client() for _ in range(3)]
+    for guest in guests:
+        assert guest.post("/api/auth/guest").status_code == 204
 
-    assert [create(client, Cookie=f"parley_guest={n}").status_code for n in range(3)] == [201, 201, 429]
-    assert [create(client, address=f"2001:db8::{n}").status_code for n in range(1, 4)] == [201, 201, 429]
+    assert [create(guest).status_code for guest in guests] == [201, 201, 429]
+    assert [create(guests[0], address=f"2001:db8::{n}").status_code for n in range(1, 4)] == [201, 201, 429]
 
 
-def test_a_forged_x_forwarded_for_is_no_new_limit(limited: Limited) -> None:
-    """Where no proxy is trusted, nothing of it is believed."""
-    client = limited(create_limit="2/minute")
+@pytest.mark.parametrize(("proxies", "appended"), [(0, ""), (1, ", 198.51.100.1"), (2, ", 198.51.100.1, 10.0.0.1")])
+def test_a_forged_x_forwarded_for_is_no_new_limit(limited: Limited, proxies: int, appended: str) -> None:
+    """What trusted proxies have appended is believed, and nothing that a caller wrote before it."""
+    client = limited(create_limit="2/minute", trusted_proxies=proxies)
 
-    answers = [create(client, X_Forwarded_For=f"203.0.113.{n}", Forwarded=f"for=203.0.113.{n}") for n in range(3)]
+    answers = [create(client, X_Forwarded_For=f"203.0.113.{n}{appended}") for n in range(3)]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+
+
+def test_callers_behind_one_proxy_have_limits_of_their_own(limited: Limited) -> None:
+    """They come from one address, and are told apart by what the proxy says."""
+    client = limited(create_limit="1/minute", trusted_proxies=1)
+
+    answers = [create(client, X_Forwarded_For=f"203.0.113.{n}") for n in (1, 2, 1)]
 
     assert [answer.status_code for answer in answers] == [201, 201, 429]
 
@@ -213,6 +225,7 @@ def test_no_username_is_found_in_redis(limited: Limited, servers: Servers) -> No
         ("/api/auth/register", "register_limit", "register"),
         ("/api/auth/refresh", "auth_limit", "refresh"),
         ("/api/auth/logout", "auth_limit", "logout"),
+        ("/api/auth/guest", "auth_limit", "guest"),
     ],
 )
 def test_other_routes_of_accounts_are_limited_by_address(limited: Limited, path: str, limit: str, name: str) -> None:
