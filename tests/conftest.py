@@ -51,6 +51,14 @@ hypothesis.settings.register_profile("parley", deadline=None)
 hypothesis.settings.load_profile("parley")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse to run with groups that are torn apart: each piece would start the product anew, beside the others."""
+    if hasattr(config, "workerinput"):
+        torn = [item.nodeid for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        assert not torn, f"pytest-xdist keeps no groups together: {torn[:3]}"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, once for all workers."""
     if hasattr(config, "workerinput") or config.option.collectonly or _DATABASE in os.environ:

@@ -45,8 +45,10 @@ class Handler(BaseHTTPRequestHandler):
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
 LAUNCHER: Final = """
-import os, pathlib, sys
+import os, pathlib, signal, sys
 from local import install, launch
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup ignore it, and children inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as do those in the background of a shell
 install.install = lambda root: None
 root = pathlib.Path(sys.argv[1])
 (root / ".venv").exists() or (root / ".venv").symlink_to(sys.prefix)
