@@ -120,6 +120,10 @@ class FaultProxy:
         if wanted:
             self._listening = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         elif self._listening is not None:
+            # Of a connection that was taken a moment ago and whose task has not begun, `close` would lose the socket.
+            for listener in self._listening.sockets:
+                self._loop.remove_reader(listener.fileno())
+            await asyncio.sleep(0)
             self._listening.close()
             await self._listening.wait_closed()
             self._listening = None
