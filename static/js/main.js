@@ -35,7 +35,7 @@ function listenToPage() {
     example.addEventListener('click', () => talk.composer.fill(text, type ?? 'chat'));
   }
   window.addEventListener('storage', (event) => {
-    if (event.key === talk.store.listKey || event.key === null) talk.reconcile();
+    if (talk.store.concerns(event.key)) talk.reconcile();
   });
   onWake(() => talk.wake());
   setInterval(() => {

@@ -1,9 +1,10 @@
 /**
  * The store: this browser's messages and its draft, in localStorage, so that a reload loses neither.
  *
- * Several tabs may be open. Every change therefore reads the list anew, changes one entry and writes it
- * back in one go. Where localStorage is refused (private windows, blocked cookies) or full beyond help, the
- * list lives in memory until the page closes, and `lasting` says so.
+ * Several tabs may be open, each in a process of its own, and localStorage has no lock: of two that write the
+ * same item at once, one is overwritten. Every entry is therefore an item of its own, so that a tab can only
+ * change what it means to. Where localStorage is refused (private windows, blocked cookies) or full beyond
+ * help, the list lives in memory until the page closes, and `lasting` says so.
  *
  * Each user has a list and a draft of their own, and guests have one together, for a browser may be shared.
  * @module
@@ -13,17 +14,15 @@ import { FINAL } from './statuses.js';
 
 /** @typedef {import('./types.js').Entry} Entry */
 
-const LIST_KEY = 'parley.jobs.v1';
+const ENTRY_KEY = 'parley.job.v1';
 const DRAFT_KEY = 'parley.draft.v1';
 export const MOST_ENTRIES = 50;
 
 export class Store {
   /** @type {Storage|null} */
   #storage;
-  /** @type {Entry[]} */
-  #entries = [];
-  /** @type {string|null} what `#entries` was read from or written as */
-  #raw = null;
+  /** @type {Map<string, {raw: string|null, entry: Entry}>} what was last seen of each; `raw` as it is stored */
+  #known = new Map();
   /** @type {string|null} */
   #whose;
 
@@ -47,15 +46,15 @@ export class Store {
     return this.#storage !== null;
   }
 
-  /** Where the list is kept. */
-  get listKey() {
-    return keyOf(LIST_KEY, this.#whose);
+  /** Whether this item of localStorage, or all that is there (null), belongs to the list. @param {string|null} key */
+  concerns(key) {
+    return key === null || key.startsWith(this.#prefix);
   }
 
   /** From now on be the store of this user, or of guests. @param {string|null} whose */
   turnTo(whose) {
     this.#whose = whose;
-    [this.#entries, this.#raw] = [[], null];
+    this.#known.clear();
   }
 
   /** Be a user's store, who has gone on as a guest until now: what is here becomes theirs. @param {string} whose */
@@ -70,28 +69,25 @@ export class Store {
 
   /** Keep nothing of this user, or of guests, any more. */
   wipe() {
-    this.#write([]);
-    try {
-      this.#storage?.removeItem(this.listKey);
-      this.#storage?.removeItem(keyOf(DRAFT_KEY, this.#whose));
-    } catch {
-      // What cannot be removed was not stored either.
-    }
+    for (const id of this.#ids()) this.remove(id);
+    this.#drop(keyOf(DRAFT_KEY, this.#whose));
   }
 
   /** Every entry, oldest first. The entries are the store's own: change them only through `patch`. */
   list() {
-    const raw = this.#read(this.listKey);
-    if (this.#storage !== null && raw !== this.#raw) {
-      this.#raw = raw;
-      this.#entries = parseEntries(raw);
-    }
-    return this.#entries;
+    const entries = this.#ids().map((id) => this.get(id));
+    return entries.filter((entry) => entry !== null).sort((one, other) => one.addedAt - other.addedAt || (one.id < other.id ? -1 : 1));
   }
 
   /** @param {string} id */
   get(id) {
-    return this.list().find((entry) => entry.id === id) ?? null;
+    const known = this.#known.get(id);
+    const raw = this.#read(this.#prefix + id);
+    if (this.#storage === null || (known !== undefined && known.raw === raw)) return known?.entry ?? null;
+    const entry = parseEntry(id, raw);
+    if (entry === null) this.#known.delete(id);
+    else this.#known.set(id, { raw, entry });
+    return entry;
   }
 
   /** @param {string} jobId */
@@ -113,7 +109,8 @@ export class Store {
       if (index < 0) break;
       left.push(...entries.splice(index, 1));
     }
-    this.#write(entries);
+    for (const { id } of left) this.remove(id);
+    this.#write(entry);
     return left;
   }
 
@@ -127,13 +124,14 @@ export class Store {
     const current = this.get(id);
     if (current === null) return null;
     const changed = { ...current, ...changes };
-    this.#write(this.#entries.map((entry) => (entry.id === id ? changed : entry)));
+    this.#write(changed);
     return changed;
   }
 
   /** @param {string} id */
   remove(id) {
-    this.#write(this.list().filter((entry) => entry.id !== id));
+    this.#known.delete(id);
+    this.#drop(this.#prefix + id);
   }
 
   /** @returns {{text: string, type: string}} */
@@ -155,6 +153,21 @@ export class Store {
     }
   }
 
+  get #prefix() {
+    return `${keyOf(ENTRY_KEY, this.#whose)}/`;
+  }
+
+  /** Of every entry, also of those that another tab has added. */
+  #ids() {
+    try {
+      const keys = this.#storage === null ? null : Object.keys(this.#storage);
+      if (keys !== null) return keys.filter((key) => key.startsWith(this.#prefix)).map((key) => key.slice(this.#prefix.length));
+    } catch {
+      this.#storage = null;
+    }
+    return [...this.#known.keys()];
+  }
+
   /** @param {string} key */
   #read(key) {
     try {
@@ -165,25 +178,39 @@ export class Store {
     }
   }
 
-  /**
-   * Write the list. When it does not fit, finished jobs give up what was seen of them, oldest first: their
-   * answers are still at the server.
-   * @param {Entry[]} entries
-   */
-  #write(entries) {
-    this.#entries = entries;
-    while (this.#storage !== null) {
-      try {
-        const raw = JSON.stringify(this.#entries);
-        this.#storage.setItem(this.listKey, raw);
-        this.#raw = raw;
-        return;
-      } catch {
-        const index = this.#entries.findIndex((entry) => entry.job !== null);
-        if (index < 0) this.#storage = null;
-        this.#entries = this.#entries.map((entry, at) => (at === index ? { ...entry, job: null } : entry));
-      }
+  /** @param {string} key */
+  #drop(key) {
+    try {
+      this.#storage?.removeItem(key);
+    } catch {
+      // What cannot be removed was not stored either.
     }
+  }
+
+  /**
+   * Write an entry. When it does not fit, finished jobs give up what was seen of them, oldest first: their
+   * answers are still at the server.
+   * @param {Entry} entry
+   */
+  #write(entry) {
+    while (!this.#fits(entry)) {
+      const other = this.list().find(({ id, job }) => job !== null && id !== entry.id);
+      if (other !== undefined && this.#fits({ ...other, job: null })) continue;
+      if (entry.job === null) this.#storage = null;
+      entry = { ...entry, job: null };
+    }
+  }
+
+  /** Whether there was room for it; in memory there always is. @param {Entry} entry */
+  #fits(entry) {
+    const raw = JSON.stringify(entry);
+    try {
+      this.#storage?.setItem(this.#prefix + entry.id, raw);
+    } catch {
+      return false;
+    }
+    this.#known.set(entry.id, { raw, entry });
+    return true;
   }
 }
 
@@ -207,15 +234,16 @@ function leastMissed(entries) {
 }
 
 /**
+ * @param {string} id
  * @param {string|null} raw
- * @returns {Entry[]} without whatever is not an entry
+ * @returns {Entry|null} null: this is no entry
  */
-function parseEntries(raw) {
+function parseEntry(id, raw) {
   try {
-    const list = JSON.parse(raw ?? '[]');
-    return Array.isArray(list) ? list.filter(isEntry).map((entry) => ({ ...EMPTY, ...entry })) : [];
+    const entry = JSON.parse(raw ?? 'null');
+    return entry?.id === id && isEntry(entry) ? { ...EMPTY, ...entry } : null;
   } catch {
-    return [];
+    return null;
   }
 }
 
