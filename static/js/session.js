@@ -37,6 +37,8 @@ export class Session {
   #token = null;
   /** @type {Promise<Answer|null>|null} */
   #underWay = null;
+  /** @type {Promise<Answer>|null} a sign-in that is not answered yet */
+  #entering = null;
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
   /** @type {((before: string|null) => void)[]} */
@@ -83,6 +85,11 @@ export class Session {
     if (this.#who?.userId !== whose) return SIGNED_OUT;
     const token = this.#token;
     const answer = await request(path, withToken(ask, token));
+    if (answer.kind === 'refused') {
+      // Who signs in takes the guest's jobs along: the guest is told that they are not there, before anyone is admitted.
+      await this.#entering;
+      if (this.#who?.userId !== whose) return SIGNED_OUT;
+    }
     if (!isUnauthorized(answer)) return answer;
     if (token === null) return this.#turnedAway();
     const stillInTheWay = await this.#renew(token);
@@ -99,7 +106,9 @@ export class Session {
   async enter(ask) {
     // What is under way must not overwrite what is about to begin.
     await this.#underWay;
-    const answer = await alone(ask);
+    this.#entering = alone(ask);
+    const answer = await this.#entering;
+    this.#entering = null;
     if (answer.kind === 'ok') this.#admit(answer.data);
     return answer;
   }

@@ -308,6 +308,27 @@ def test_a_server_that_cannot_renew_just_now_ends_no_session(page: Page, stand_i
     expect(sent).to_have_attribute("data-state", "completed")
 
 
+def test_a_look_while_signing_in_buries_no_job(page: Page, stand_in: StandIn) -> None:
+    """The job is the user's already, and the page still asks as the guest: not found does not mean gone."""
+    stand_in.accounts.add("ada", "Ada Lovelace")
+    stand_in.show(a_job("analyzing"))
+    page.goto("/")
+    expect(send(page, "Asked as a guest")).to_have_attribute("data-state", "analyzing")
+    hold = Hold()
+    stand_in.accounts.replies["/api/auth/login"] = deque([hold])
+
+    open_account(page)
+    fill_sign_in(page, "ada")
+    stand_in.wait_until(lambda: stand_in.accounts.count("/api/auth/login") == 1)
+    stand_in.gets.append(Refuse(404, "job_not_found"))
+    stand_in.wait_until(lambda: not stand_in.gets)
+    hold.release.set()
+
+    expect(page.locator("#account")).to_have_text("Ada Lovelace")
+    stand_in.show(completed("Answered to Ada."))
+    expect(card(page).locator(".answer")).to_have_text("Answered to Ada.", timeout=NEXT_LOOK_MS)
+
+
 def test_the_token_is_renewed_before_it_expires(page: Page, stand_in: StandIn) -> None:
     """Nobody waits for a renewal in the middle of something: it is made a minute early."""
     stand_in.accounts.add("ada")
