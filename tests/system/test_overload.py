@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
+from tests.conftest import ROOT
 from tests.system import outages
 from tests.system.outages import FULL, Answer, all_completed, ask, p95
 from tests.system.stack import Stack, eventually
@@ -44,17 +48,19 @@ def offered(stack: Stack, *, seconds: float) -> list[Answer]:
 def polling(stack: Stack, job_id: str) -> Iterator[list[Answer]]:
     """Somebody looks at a job all the while: what he was answered."""
     answers: list[Answer] = []
-    over = threading.Event()
+    command = [sys.executable, "-m", "tests.system.poller", str(stack.port), job_id, str(POLL_SECONDS)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as poller:
 
-    def poll() -> None:
-        while not over.wait(POLL_SECONDS):
-            answers.append(ask(stack, "GET", f"/api/jobs/{job_id}"))
+        def read() -> None:
+            for line in poller.stdout or ():
+                status, seconds = json.loads(line)
+                answers.append(Answer(status, seconds, None, {}))
 
-    thread = threading.Thread(target=poll)
-    thread.start()
-    yield answers
-    over.set()
-    thread.join(30)
+        reader = threading.Thread(target=read)
+        reader.start()
+        yield answers
+        poller.terminate()
+        reader.join(30)
 
 
 def memory_mb(stack: Stack) -> float:
