@@ -74,6 +74,14 @@ def test_the_cookie_is_secure_over_tls_and_in_production(make_app: Callable[...,
     assert "; Secure" in behind.headers["Set-Cookie"]
 
 
+@pytest.mark.parametrize("username", ["admin", "PARLEY", "Everyone"])
+def test_nobody_gets_a_name_of_the_service(app: Flask, username: str) -> None:
+    """However it is spelled."""
+    status, answer = register(app.test_client(), username=username)
+
+    assert (status, answer["code"]) == (409, "username_taken")  # type: ignore[index]
+
+
 def test_only_hashes_of_secrets_are_stored(app: Flask) -> None:
     """Who can read the database can sign in as nobody."""
     anna = Person(app)
