@@ -11,6 +11,7 @@
  */
 
 import * as accounts from './account-api.js';
+import { isUnauthorized, withToken } from './bearer.js';
 import { request } from './http.js';
 import { alone, canRemember, onOtherTab, remember, remembered } from './who.js';
 
@@ -238,18 +239,4 @@ export class Session {
     }
     if (!same) for (const changed of this.#listeners) changed(before?.userId ?? null);
   }
-}
-
-/**
- * @param {Ask} ask
- * @param {string|null} token
- * @returns {Ask}
- */
-function withToken(ask, token) {
-  return token === null ? ask : { ...ask, headers: { ...ask.headers, Authorization: `Bearer ${token}` } };
-}
-
-/** Whether it was the credential, or the lack of one, that was refused. @param {Answer} answer */
-function isUnauthorized(answer) {
-  return answer.kind === 'refused' && answer.status === 401 && ['invalid_token', 'no_token'].includes(answer.problem.code ?? '');
 }

@@ -75,8 +75,8 @@ export class Store {
 
   /** Every entry, oldest first. The entries are the store's own: change them only through `patch`. */
   list() {
-    const entries = this.#ids().map((id) => this.get(id));
-    return entries.filter((entry) => entry !== null).sort((one, other) => one.addedAt - other.addedAt || (one.id < other.id ? -1 : 1));
+    const entries = this.#ids().map((id) => this.get(id)).filter((entry) => entry !== null);
+    return entries.sort((one, other) => one.addedAt - other.addedAt || (one.id < other.id ? -1 : 1));
   }
 
   /** @param {string} id */
@@ -159,13 +159,9 @@ export class Store {
 
   /** Of every entry, also of those that another tab has added. */
   #ids() {
-    try {
-      const keys = this.#storage === null ? null : Object.keys(this.#storage);
-      if (keys !== null) return keys.filter((key) => key.startsWith(this.#prefix)).map((key) => key.slice(this.#prefix.length));
-    } catch {
-      this.#storage = null;
-    }
-    return [...this.#known.keys()];
+    if (this.#storage === null) return [...this.#known.keys()];
+    const prefix = this.#prefix;
+    return Object.keys(this.#storage).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
   }
 
   /** @param {string} key */
