@@ -79,7 +79,7 @@ def test_nobody_gets_a_name_of_the_service(app: Flask, username: str) -> None:
     """However it is spelled."""
     status, answer = register(app.test_client(), username=username)
 
-    assert (status, answer["code"]) == (409, "username_taken")  # type: ignore[index]
+    assert (status, answer["code"]) == (409, "username_taken")
 
 
 def test_only_hashes_of_secrets_are_stored(app: Flask) -> None:
