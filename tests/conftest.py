@@ -32,6 +32,7 @@ from tests.factories import TOKEN_KEY
 __all__ = ["ROOT", "Servers", "browser"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEMPLATE = "parley_template"
+ROOM_BYTES = 4 * 1024**3
 _DATABASE, _REDIS = "PARLEY_TEST_DATABASE_URL", "PARLEY_TEST_REDIS_URL"
 TABLES = (
     "jobs, attempts, batches, breakers, idempotency_keys, heartbeats, snapshots, tombstones, "
@@ -59,11 +60,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         assert not torn, f"pytest-xdist keeps no groups together: {torn[:3]}"
 
 
+def _in_memory() -> str | None:
+    """Where files are in memory, if there is room; None: wherever temporary files are. Emptying tables makes files."""
+    memory = pathlib.Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_BYTES
+    return str(memory) if roomy else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, once for all workers."""
     if hasattr(config, "workerinput") or config.option.collectonly or _DATABASE in os.environ:
         return
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="parley-tests-"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="parley-tests-", dir=_in_memory()))
     folder.chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
     servers = [local.postgres.start(folder, durable=False), local.valkey.start(folder, durable=False)]
     os.environ[_DATABASE], os.environ[_REDIS] = servers[0].url, servers[1].url
