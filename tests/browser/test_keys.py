@@ -40,13 +40,13 @@ def test_a_key_is_shown_once(page: Page, stand_in: StandIn) -> None:
 
     make_key(page, "nightly")
 
+    expect(page.get_by_role("region", name="Copy the key")).to_be_focused()
     [key] = stand_in.accounts.people["ada"].keys
     text = page.locator(KEY).inner_text()
     assert text.startswith(key["prefix"])
     assert len(text) == 50
     assert key["scopes"] == ["jobs:read"]
     assert key["expiresAt"] is not None
-    expect(page.get_by_role("region", name="Copy the key")).to_be_focused()
     expect(page.get_by_role("region", name="Copy the key")).to_contain_text("It is shown this once")
     expect(page.get_by_role("button", name="Copy key")).to_be_visible()
     expect(page.locator(".key")).to_contain_text(f"nightly{key['prefix']}…jobs:read")
