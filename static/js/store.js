@@ -1,11 +1,8 @@
 /**
  * The store: this browser's messages and its draft, in localStorage, so that a reload loses neither.
- *
- * Several tabs may be open, each in a process of its own, and localStorage has no lock: of two that write the
- * same item at once, one is overwritten. Every entry is therefore an item of its own, so that a tab can only
- * change what it means to. Where localStorage is refused (private windows, blocked cookies) or full beyond
- * help, the list lives in memory until the page closes, and `lasting` says so.
- *
+ * Several tabs may be open, and localStorage has no lock: of two that write one item at once, one is
+ * overwritten. So every entry is an item of its own. Where localStorage is refused (private windows, blocked
+ * cookies) or full beyond help, the list lives in memory until the page closes, and `lasting` says so.
  * Each user has a list and a draft of their own, and guests have one together, for a browser may be shared.
  * @module
  */
@@ -159,9 +156,13 @@ export class Store {
 
   /** Of every entry, also of those that another tab has added. */
   #ids() {
-    if (this.#storage === null) return [...this.#known.keys()];
     const prefix = this.#prefix;
-    return Object.keys(this.#storage).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+    try {
+      if (this.#storage !== null) return Object.keys(this.#storage).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+    } catch {
+      this.#storage = null;
+    }
+    return [...this.#known.keys()];
   }
 
   /** @param {string} key */

@@ -58,9 +58,11 @@ def polling(stack: Stack, job_id: str) -> Iterator[list[Answer]]:
 
         reader = threading.Thread(target=read)
         reader.start()
-        yield answers
-        poller.terminate()
-        reader.join(30)
+        try:
+            yield answers
+        finally:  # or a failed test would wait for the poller
+            poller.terminate()
+            reader.join(30)
 
 
 def memory_mb(stack: Stack) -> float:
