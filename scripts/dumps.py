@@ -1,0 +1,170 @@
+"""Dumps: one database in a file, by PostgreSQL's own tools, and what such a file holds.
+
+`scripts.backup` writes them, `scripts.restore` reads them; both look at them here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import pathlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions, sql
+
+import local.postgres
+from local.errors import CannotStart
+from local.folder import Folder
+from local.postgres import packaged
+from models import base, invariants, settings, waiting
+from models.settings import Settings
+from scripts.check_invariants import line, published
+
+NO_PATIENCE = 0.5
+"""Seconds to wait for a `make run` that is ending."""
+TABLES = """
+    SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
+        AND relnamespace = 'public'::regnamespace ORDER BY relname
+"""
+
+
+class Refused(Exception):
+    """It cannot be done; the message is a sentence that says why. Nothing has been changed."""
+
+
+@contextlib.contextmanager
+def database(environ: Mapping[str, str], *, idle: bool) -> Iterator[Settings]:
+    """The settings with the database to work on: ``DATABASE_URL``, or that of `make run`, which is started if need be.
+
+    Args:
+        idle: whether nothing may be working on it.
+
+    Raises:
+        Refused: it is `make run`'s, which runs and shall not.
+    """
+    ours = settings.from_environment(environ)
+    if ours.database_url:
+        yield ours
+        return
+    running = published(ours.data_folder)
+    if running and not idle:
+        yield settings.from_environment({**environ, **running})
+        return
+    folder = Folder(ours.data_folder)
+    try:
+        folder.make()
+        lock = folder.lock(wait_seconds=NO_PATIENCE)
+    except CannotStart as error:
+        raise Refused(str(error)) from None
+    server = local.postgres.start(folder.path)
+    try:
+        yield replace(ours, database_url=server.url)
+    finally:
+        server.stop()
+        os.close(lock)
+
+
+def connect(ours: Settings) -> Any:
+    """A connection that commits each statement.
+
+    Raises:
+        Refused: there is none to be had.
+    """
+    try:
+        connection = psycopg2.connect(ours.libpq_url, application_name="parley dumps", connect_timeout=5)
+    except psycopg2.OperationalError as error:
+        raise Refused(f"The database does not answer: {error}") from None
+    connection.set_isolation_level(extensions.ISOLATION_LEVEL_AUTOCOMMIT)
+    return connection
+
+
+def name_of(ours: Settings) -> str:
+    """Of the database."""
+    return str(extensions.parse_dsn(ours.libpq_url)["dbname"])
+
+
+def with_name(ours: Settings, name: str) -> Settings:
+    """The same with another database of the same server."""
+    head, _, tail = ours.database_url.partition("?")
+    return replace(ours, database_url=head.rsplit("/", 1)[0] + f"/{name}" + (f"?{tail}" if tail else ""))
+
+
+def run(program: str, *arguments: str, on: Settings | None = None) -> str:
+    """What a program of PostgreSQL says on standard output. The address goes by the environment, which is private.
+
+    Raises:
+        Refused: it failed, or is not there.
+    """
+    dsn = extensions.parse_dsn(on.libpq_url) if on else {}
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+    environment = {
+        **{key: value for key, value in os.environ.items() if key in ("PATH", "LD_LIBRARY_PATH", "TMPDIR")},
+        **{names[key]: str(value) for key, value in dsn.items() if key in names},
+        **({"PGSSLMODE": str(dsn["sslmode"])} if "sslmode" in dsn else {}),
+    }
+    binary = packaged(program) or shutil.which(program)
+    if binary is None:
+        raise Refused(f"{program} is not there: install PostgreSQL's client programs, or requirements-local.txt.")
+    ran = subprocess.run([binary, *arguments], env=environment, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        said = ran.stderr.strip().splitlines()
+        raise Refused(f"{program} failed: {said[0] if said else ran.returncode}")
+    return ran.stdout
+
+
+def counts(cursor: Any) -> dict[str, int]:
+    """How many rows each table has, as this transaction sees it."""
+    cursor.execute(TABLES)
+    held = {}
+    for (name,) in cursor.fetchall():
+        cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)))
+        held[name] = cursor.fetchone()[0]
+    return held
+
+
+def restored(ours: Settings, file: pathlib.Path, name: str) -> Settings:
+    """Make a database of this name, and put into it what the file holds.
+
+    Raises:
+        Refused: it cannot be made, or the file is damaged.
+    """
+    with contextlib.closing(connect(ours)) as connection, connection.cursor() as cursor:
+        try:
+            cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        except psycopg2.errors.InsufficientPrivilege:
+            raise Refused("This role may make no database: ALTER ROLE … CREATEDB.") from None
+    theirs = with_name(ours, name)
+    run(
+        *("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", "--jobs=2", f"--dbname={name}", str(file)),
+        on=theirs,
+    )
+    return theirs
+
+
+def drop(ours: Settings, name: str) -> None:
+    """Remove a database, if it is there."""
+    with contextlib.closing(connect(ours)) as connection, connection.cursor() as cursor:
+        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def broken(ours: Settings) -> list[str]:
+    """A line for each invariant that does not hold in a database, or was not known in time."""
+    waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
+    engine = base.open_database(ours, name="invariants")
+    try:
+        with base.Session.begin() as session:
+            return [line(each) for each in invariants.check(session) if not each.holds]
+    finally:
+        engine.dispose()
+        extensions.set_wait_callback(None)
+
+
+def stamp() -> str:
+    """The time, for a name: ``20261127-031500``, in UTC."""
+    return f"{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}"

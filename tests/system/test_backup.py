@@ -1,0 +1,154 @@
+"""Backup and restore, by PostgreSQL's own tools; what cannot be done is refused and changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+
+from models import settings
+from models.live import client
+from models.settings import Settings
+from scripts import backup, dumps, restore
+from scripts.dumps import Refused
+from tests.conftest import Servers
+
+pytestmark = pytest.mark.xdist_group("people")
+
+
+@pytest.fixture
+def there(worker_id: str) -> Iterator[Settings]:
+    """A database to destroy."""
+    servers = Servers(worker_id, purpose="_backup")
+    ours = settings.from_environment(servers.environment)
+    yield ours
+    for name in names(ours):
+        dumps.drop(dumps.with_name(ours, "postgres"), name)
+
+
+def names(ours: Settings) -> list[str]:
+    """Of all databases of the server that are called after this one, or after what is done with it."""
+    beside = dumps.with_name(ours, "postgres")
+    with contextlib.closing(dumps.connect(beside)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database")
+        known = [row[0] for row in cursor.fetchall()]
+    return [name for name in known if name.startswith((dumps.name_of(ours), "parley_check_"))]
+
+
+def ask(ours: Settings, statement: str) -> Any:
+    """The first value of the first row, if there is one."""
+    with contextlib.closing(dumps.connect(ours)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None
+
+
+def fill(ours: Settings) -> None:
+    """People who are signed in."""
+    people = "INSERT INTO users (id, username, display_name) SELECT gen_random_uuid(), 'u' || n, 'U' FROM {}"
+    ask(ours, people.format("generate_series(1, 500) AS n"))
+    ask(ours, "INSERT INTO sessions (id, user_id, expires_at) SELECT id, id, now() + interval '1 day' FROM users")
+
+
+def file_of(folder: pathlib.Path) -> pathlib.Path:
+    """The only one there."""
+    [file] = folder.iterdir()
+    return file
+
+
+def test_what_was_destroyed_is_there_again(there: Settings, tmp_path: pathlib.Path) -> None:
+    """Every row of the backup's moment and none of later; the file is its owner's; Redis has forgotten."""
+    fill(there)
+    told = backup.backup(there, tmp_path)
+    file = file_of(tmp_path)
+    before = ask(there, "SELECT md5(string_agg(users::text, ',' ORDER BY id)) FROM users")
+    ask(there, "DELETE FROM users WHERE username <> 'u1'")
+    ask(there, "DROP TABLE attempts")
+    with client.connect(there) as live:
+        live.set(client.name(there, "chat", "1"), "of later")
+        live.set("somebody-elses", "stays")
+
+    said = restore.restore(there, file)
+
+    with client.connect(there) as live:
+        assert sorted(live.keys("*")) == [b"somebody-elses"]
+    assert ask(there, "SELECT md5(string_agg(users::text, ',' ORDER BY id)) FROM users") == before
+    assert ask(there, "SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
+    assert dumps.broken(there) == []
+    assert (stat.S_IMODE(file.stat().st_mode), "restored and compared" in told) == (0o600, True)
+    former = next(name for name in names(there) if "_before_" in name)
+    assert former in said
+    assert ask(dumps.with_name(there, former), "SELECT username FROM users") == "u1"
+
+
+def test_one_backup_at_a_time(there: Settings, tmp_path: pathlib.Path) -> None:
+    """The second is refused and leaves nothing."""
+    with contextlib.closing(dumps.connect(there)) as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (backup.LOCK,))
+
+        with pytest.raises(Refused, match="Another backup"):
+            backup.backup(there, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_that_does_not_hold_what_was_there_gets_no_name(
+    there: Settings, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The restored rows are counted, not believed."""
+    restored = dumps.restored
+
+    def lossy(ours: Settings, file: pathlib.Path, name: str) -> Settings:
+        theirs = restored(ours, file, name)
+        ask(theirs, "DELETE FROM sessions")
+        return theirs
+
+    fill(there)
+    monkeypatch.setattr(dumps, "restored", lossy)
+
+    with pytest.raises(backup.Damaged, match="sessions: 501 rows, restored 0"):
+        backup.backup(there, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+    assert [name for name in names(there) if "_check_" in name] == []
+
+
+def test_what_cannot_be_restored_changes_nothing(there: Settings, tmp_path: pathlib.Path) -> None:
+    """Tables of a newer version, a damaged file, no file, and a product that runs."""
+    ask(there, "UPDATE alembic_version SET version_num = '9999'")
+    backup.backup(there, tmp_path)
+    newer = file_of(tmp_path)
+    with pytest.raises(Refused, match="newer version \\(9999\\)"):
+        restore.restore(there, newer)
+    ask(there, "UPDATE alembic_version SET version_num = '0001'")
+
+    newer.unlink()
+    broken = tmp_path / "broken.dump"
+    broken.write_bytes(b"PGDMP nothing")
+    for file in (broken, tmp_path / "none.dump"):
+        with pytest.raises(Refused):
+            restore.restore(there, file)
+
+    with contextlib.closing(psycopg2.connect(there.libpq_url, application_name="parley api")):
+        backup.backup(there, tmp_path / "good")
+        with pytest.raises(Refused, match="in use by parley api"):
+            restore.restore(there, file_of(tmp_path / "good"))
+
+    assert ask(there, "SELECT version_num FROM alembic_version") == "0001"
+    assert [name for name in names(there) if "_restored_" in name or "_before_" in name] == []
+
+
+def test_a_command_says_in_a_sentence_why_not(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+    """Without a database, and without a file."""
+    nowhere = {"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}
+
+    assert backup.main([str(tmp_path)], nowhere) == 2
+    assert "does not answer" in capsys.readouterr().err
+    assert restore.main([str(tmp_path / "none.dump")], nowhere) == 2
+    assert "is no file" in capsys.readouterr().err
+    assert restore.main([], nowhere) == 2
+    assert "make restore FILE" in capsys.readouterr().out
