@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import shutil
+import tempfile
+from typing import Any
 
 from models import logs, settings
 
@@ -32,9 +36,11 @@ def _open_files_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def on_starting(_server: object) -> None:
+def on_starting(server: Any) -> None:
     """Before the workers are forked."""
     _open_files_limit()
+    # Each worker counts in files there, and any of them adds up all. What one counted that has ended still counts.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="parley-metrics-", dir=server.cfg.worker_tmp_dir)
     logs.configure(process="api", level=_settings.log_level)
     gunicorn_log = logging.getLogger("gunicorn.error")
     gunicorn_log.handlers.clear()
@@ -49,3 +55,8 @@ def post_worker_init(worker: object) -> None:
 
     wsgi.stopping.worker = worker
     malformed.take_over(_settings)
+
+
+def on_exit(_server: object) -> None:
+    """All workers have ended."""
+    shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)

@@ -34,6 +34,8 @@ class Rule:
     """Null: guests may."""
     scope: Scope | None = None
     """Of a credential that is limited to some; null: such a credential will not do."""
+    is_for_scrapers: bool = False
+    """Whoever shows ``METRICS_TOKEN`` is let in, whoever that is."""
 
     def check(self, caller: Caller) -> None:
         """Let it pass, or raise.
@@ -69,6 +71,11 @@ def user(scope: Scope | None = None) -> Callable[[View], View]:
 def operator(view: View) -> View:
     """Operators and admins."""
     return _declare(Rule(least=Role.OPERATOR, scope=Scope.ADMIN))(view)
+
+
+def scraper(view: View) -> View:
+    """Whoever has ``METRICS_TOKEN``; operators and admins, too."""
+    return _declare(Rule(least=Role.OPERATOR, scope=Scope.ADMIN, is_for_scrapers=True))(view)
 
 
 def admin(view: View) -> View:
@@ -107,7 +114,7 @@ def add_to(app: Flask, callers: Callers) -> Callable[[], None]:
     @app.before_request
     def admit() -> None:
         rule = rules.get(request.endpoint or "")  # no endpoint: nothing is there to be protected
-        if rule is not None:
+        if rule is not None and not (rule.is_for_scrapers and callers.is_scraper(request)):
             try:
                 _admit(rule, callers)
             except (Unauthorized, Forbidden) as refusal:

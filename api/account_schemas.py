@@ -8,7 +8,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from api.schemas import Schema, plain_text
+from api.schemas import TEXT, Schema, plain_text
 from models import users
 from models.passwords import LONGEST, SHORTEST
 from models.users import DISPLAY_NAME_CHARACTERS, USERNAME_GIVEN, Role
@@ -26,18 +26,13 @@ USERNAME_FORM: dict[str, Any] = {
     "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{2,31}$",
 }
 _NUMBER = {"pattern": r"^\+[1-9][0-9]{6,14}$"}
-_STRING: dict[str, Any] = {
-    "required": "required: This field is required.",
-    "null": "wrong_type: This field may not be null.",
-    "invalid": "wrong_type: Send a string.",
-}
 
 
 class Username(fields.String):
     """A username, in its one spelling from here on."""
 
     default_error_messages = {  # noqa: RUF012
-        **_STRING,
+        **TEXT,
         "too_long": f"too_long: At most {USERNAME_GIVEN} characters.",
         "spelling": "invalid_username: Use 3 to 32 of a-z, 0-9, dot, hyphen and underscore, a letter or digit first.",
     }
@@ -56,7 +51,7 @@ class DisplayName(fields.String):
     """A name to be shown, as it is kept from here on."""
 
     default_error_messages = {  # noqa: RUF012
-        **_STRING,
+        **TEXT,
         "form": f"invalid_name: Use 1 to {DISPLAY_NAME_CHARACTERS} characters, no control or format characters.",
     }
 
@@ -71,7 +66,7 @@ class PhoneNumber(fields.String):
     """A phone number in its one spelling, E.164."""
 
     default_error_messages = {  # noqa: RUF012
-        **_STRING,
+        **TEXT,
         "form": "invalid_phone_number: Send it with its country, as in +4930123456.",
     }
 
@@ -98,7 +93,7 @@ def _password(*, shortest: int = 1, **options: Any) -> fields.String:
             validate.Length(max=LONGEST, error="too_long: At most {max} characters."),
             plain_text,
         ],
-        error_messages=_STRING,
+        error_messages=TEXT,
         load_only=True,
         metadata={"format": "password", "minLength": shortest, "maxLength": LONGEST, "pattern": r"^[^\u0000]*$"},
         **options,
@@ -114,7 +109,7 @@ class RegistrationSchema(Schema):
     phone_number = PhoneNumber(metadata={**_NUMBER, "description": "E.164. Kept as a keyed hash, or not at all."})
     invitation = fields.String(
         validate=[validate.Length(max=INVITATION_CHARACTERS, error="too_long: At most {max} characters."), plain_text],
-        error_messages=_STRING,
+        error_messages=TEXT,
         metadata={"pattern": r"^[^\u0000]*$"},
     )
 

@@ -21,8 +21,7 @@ from api.jobs import HEADER, json_response, wire_time
 from api.openapi import Noun, problems
 from api.tokens import Tokens
 from models import adoptions, invitations, logs, owners, sessions, users
-from models.base import Session, bare
-from models.errors import (
+from models.account_errors import (
     InvitationRequired,
     RegistrationClosed,
     SessionEnded,
@@ -30,6 +29,7 @@ from models.errors import (
     WeakPassword,
     WrongCredentials,
 )
+from models.base import Session, bare
 from models.sessions import Refused, Renewed
 from models.settings import Settings
 

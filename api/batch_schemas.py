@@ -6,7 +6,8 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from api.schemas import SAYS_SOMETHING, ErrorSchema, Moment, NewJobSchema, Schema, UsageSchema, plain_text
+from api.job_schemas import NewJobSchema
+from api.schemas import SAYS_SOMETHING, ErrorSchema, Moment, Schema, UsageSchema, plain_text
 from models.batches import CUSTOM_ID_CHARACTERS, MOST_PROMPTS
 from models.jobs import MESSAGE_CHARACTERS, JobType
 from models.states import FINISHED, JobStatus

@@ -10,17 +10,8 @@ from flask import Response, current_app, request, stream_with_context
 from api import access, limits, oversight, results, uploads
 from api.batch_schemas import PROMPT, BatchCreatedSchema, BatchSchema, NewBatchSchema, ResultSchema, WhichResultsSchema
 from api.callers import caller
-from api.jobs import (
-    HEADER,
-    KEY_PARAMETER,
-    LONGEST_POLL_SECONDS,
-    POLL_SECONDS,
-    idempotency_key,
-    json_response,
-    known_form,
-    limits_of,
-    wire_time,
-)
+from api.jobs import HEADER, LONGEST_POLL_SECONDS, POLL_SECONDS, json_response, known_form, wire_time
+from api.new_jobs import KEY_PARAMETER, idempotency_key
 from api.openapi import Noun, problems
 from api.queue import Queue
 from models import base, batches, idempotency, logs, owners
@@ -29,6 +20,7 @@ from models.base import Autocommit, Session, bare
 from models.batches import Prompt
 from models.errors import BatchNotFound
 from models.jobs import QueueClass
+from models.kinds import limits_of
 from models.settings import Settings
 from models.states import FINISHED, JobStatus
 
@@ -63,7 +55,7 @@ def _allow_more(endpoint: str | None, _: dict[str, Any] | None) -> None:
     description="Made before, by the same key",
     headers={"Idempotency-Replayed": HEADER, **limits.HEADERS},
 )
-@problems(bp, 400, 408, 413, 415, 422, 429, 503)
+@problems(bp, 400, 402, 408, 413, 415, 422, 429, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def create_batch() -> Response:
     """Accept up to 10,000 prompts, all of them or none."""
@@ -84,7 +76,7 @@ def create_batch() -> Response:
 
 def _make(said: dict[str, Any]) -> Prompt:
     settings: Settings = current_app.config["SETTINGS"]
-    usual = {**limits_of(said["type"]), "deadline_seconds": settings.batch_deadline_seconds}
+    usual = {**limits_of(settings, said["type"]), "deadline_seconds": settings.batch_deadline_seconds}
     return Prompt(owner=caller().owner, **{**usual, **said})
 
 
@@ -163,7 +155,7 @@ def cancel_batch_by_post(batch_id: str) -> Response:
 @bp.route("/<string:batch_id>/retry-failed", methods=["POST"])
 @limits.by_owner("batch")
 @bp.response(200, BatchSchema, headers=limits.HEADERS)
-@problems(bp, 404, 409, 410, 429, 503)
+@problems(bp, 402, 404, 409, 410, 429, 503)
 @access.anybody(Scope.JOBS_WRITE)
 def retry_failed(batch_id: str) -> Response:
     """Try what failed again from the start: failures at 0, a new deadline."""

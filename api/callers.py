@@ -3,6 +3,7 @@
     Authorization: Bearer <ADMIN_TOKEN>   the first operator
     Authorization: Bearer parley_…        an API key's user, within its scopes
     Authorization: Bearer <JWT>           whoever signed in
+    Authorization: Bearer <METRICS_TOKEN> nobody: it opens ``/metrics`` and nothing else
     Cookie: parley_guest=…                a browser's guest
     nothing                               the guest of its address
 
@@ -24,7 +25,7 @@ from werkzeug.exceptions import Unauthorized
 
 from api.guest_secrets import GuestSecrets
 from api.tokens import InvalidToken, Tokens
-from models import owners, principals
+from models import metrics, owners, principals
 from models.api_keys import Scope
 from models.base import bare
 from models.principals import Principal
@@ -67,6 +68,7 @@ class Callers:
 
     def __init__(self, settings: Settings) -> None:
         self._admin_token, self._guests = settings.admin_token.encode(), settings.allow_guests
+        self._metrics_token = settings.metrics_token.encode()
         self.guest_secrets = GuestSecrets(settings)
         self._tokens = Tokens(settings)
         self._remembered: dict[str, tuple[float, Caller]] = {}
@@ -83,6 +85,10 @@ class Callers:
             raise no_token()
         secret = self.guest_secrets.within(request.cookies.get(GUEST_COOKIE))
         return Caller(owner=owners.of_guest(secret) if secret else owners.of_address(request.remote_addr))
+
+    def is_scraper(self, request: Request) -> bool:
+        """Whether it may read the metrics, and nothing else."""
+        return metrics.may_read(request.headers.get("Authorization", ""), self._metrics_token)
 
     def _bearer(self, header: str) -> Caller:
         scheme, _, credential = header.partition(" ")

@@ -6,7 +6,8 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from api.schemas import AttemptSchema, ErrorSchema, Moment, Number, PageSchema, Schema, UsageSchema, Whole, plain_text
+from api.job_schemas import AttemptSchema
+from api.schemas import ErrorSchema, Moment, Number, PageSchema, Schema, UsageSchema, Whole, plain_text
 from models.dead_letters import MOST_AT_ONCE
 from models.jobs import JobType
 

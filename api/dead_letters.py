@@ -20,10 +20,10 @@ from api.dead_letter_schemas import (
     RedrivenSchema,
     RedriveSchema,
 )
+from api.job_schemas import JobSchema
 from api.jobs import as_wire, json_response, known_form, usage, wire_time
 from api.openapi import Noun, problems
-from api.schemas import JobSchema
-from models import dead_letters, jobs, logs
+from models import dead_letters, jobs, logs, prices
 from models.base import Autocommit, Session
 from models.dead_letters import Filter, Limits, Redrive
 from models.errors import DeadLetterNotFound
@@ -45,6 +45,7 @@ def list_dead_letters(page: dict[str, Any]) -> Response:
     limit, before = page.pop("limit"), position_of(page.pop("cursor"))
     with Autocommit() as session:
         found = dead_letters.page(session, Filter(**page), limit=limit + 1, before=before)
+    oversight.listed("dead_letters_listed")
     shown, more = found[:limit], len(found) > limit
     cursor = cursor_of(shown[-1].finished_at, shown[-1].id) if more else None
     return json_response({"items": [_letter(row) for row in shown], "nextCursor": cursor})
@@ -185,6 +186,7 @@ def _attempt(row: Row[Any]) -> dict[str, Any]:
         "finishedAt": _time(row.finished_at),
         "outcome": row.outcome,
         "errorCode": row.error_code,
+        "cost": prices.wire(row.cost),
         "model": row.model,
         "usage": usage(row.prompt_tokens, row.completion_tokens),
     }

@@ -18,24 +18,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api import oversight
 from models import logs
-from models.base import is_outage
-from models.errors import (
-    AlreadyFinished,
-    BacklogFull,
-    BatchCancelled,
-    BatchGone,
-    BatchNotFound,
-    DailyQuotaUsed,
-    DeadLetterNotFound,
-    IdempotencyKeyReused,
+from models.account_errors import (
     InvitationInvalid,
     InvitationRequired,
-    JobGone,
-    JobNotFound,
     KeyNotFound,
-    OwnerBacklogFull,
-    RateLimited,
-    Refusal,
     RegistrationClosed,
     ScopeRefused,
     SessionEnded,
@@ -45,6 +31,38 @@ from models.errors import (
     WeakPassword,
     WrongCredentials,
     WrongPassword,
+)
+from models.ai_errors import AiNotForYou, AiOff, NothingToAnswer, NothingToName, OvertakenReply
+from models.base import is_outage
+from models.errors import (
+    AlreadyFinished,
+    BacklogFull,
+    BatchCancelled,
+    BatchGone,
+    BatchNotFound,
+    BudgetUsed,
+    ChatNotFound,
+    DailyQuotaUsed,
+    DeadLetterNotFound,
+    GroupFull,
+    IdempotencyKeyReused,
+    JobGone,
+    JobNotFound,
+    LastAdmin,
+    MemberNotFound,
+    MessageDeleted,
+    MessageNotFound,
+    NotAGroup,
+    NotChatAdmin,
+    NotWithYourself,
+    NotYourMessage,
+    OwnerBacklogFull,
+    RateLimited,
+    Refusal,
+    SearchTooBroad,
+    TooManyMembers,
+    UnknownMember,
+    UnknownReplyTo,
 )
 
 STATUS_OF: Mapping[type[Refusal], int] = {
@@ -60,6 +78,7 @@ STATUS_OF: Mapping[type[Refusal], int] = {
     OwnerBacklogFull: 429,
     RateLimited: 429,
     DailyQuotaUsed: 429,
+    BudgetUsed: 402,
     RegistrationClosed: 403,
     InvitationRequired: 403,
     InvitationInvalid: 403,
@@ -72,6 +91,25 @@ STATUS_OF: Mapping[type[Refusal], int] = {
     KeyNotFound: 404,
     TooManyKeys: 409,
     ScopeRefused: 403,
+    ChatNotFound: 404,
+    MessageNotFound: 404,
+    MessageDeleted: 410,
+    NotYourMessage: 403,
+    UnknownReplyTo: 422,
+    UnknownMember: 422,
+    NotWithYourself: 422,
+    TooManyMembers: 400,
+    GroupFull: 409,
+    NotAGroup: 409,
+    NotChatAdmin: 403,
+    MemberNotFound: 404,
+    LastAdmin: 409,
+    SearchTooBroad: 422,
+    AiOff: 409,
+    AiNotForYou: 403,
+    NothingToAnswer: 409,
+    NothingToName: 409,
+    OvertakenReply: 409,
 }
 CODE_OF: Mapping[int, str] = {
     400: "bad_request",

@@ -141,14 +141,14 @@ def _events(cursor: Cursor) -> Iterator[str]:
 
 def _until_the_end(cursor: Cursor, waiter: Waiter, waiters: Waiters, reader: Reader) -> Iterator[str]:
     until = time.monotonic() + LONGEST_SECONDS
-    status, is_first = None, True
+    status, is_first, is_in_chat = None, True, False
     while time.monotonic() < until and not waiters.stopping():
         try:
-            job = _moved_job(reader, waiter)
+            job = _moved_job(reader, waiter, always=is_in_chat)
         except (Unauthorized, Forbidden, Refusal):
             return  # Whoever comes back is told why.
         if job is not None:
-            waiter.seen, status = version_of(job), job["status"]
+            waiter.seen, status, is_in_chat = version_of(job), job["status"], job["chat_id"] is not None
             yield from cursor.news(job)
         if status in FINISHED:
             return
@@ -161,8 +161,8 @@ def _until_the_end(cursor: Cursor, waiter: Waiter, waiters: Waiters, reader: Rea
             yield ": still here\n\n"
 
 
-def _moved_job(reader: Reader, waiter: Waiter) -> Mapping[str, Any] | None:
-    """The job, if it has moved, or who may read it has.
+def _moved_job(reader: Reader, waiter: Waiter, *, always: bool = False) -> Mapping[str, Any] | None:
+    """The job, if it has moved, or who may read it has, or ``always``: somebody may have been taken out of its chat.
 
     None also while the database is away: a browser would never come back after a stream that ended with an error.
 
@@ -173,7 +173,8 @@ def _moved_job(reader: Reader, waiter: Waiter) -> Mapping[str, Any] | None:
     try:
         before, allowed = caller().reader, access.still().reader
         # Whose right to it is another than at first may have none any more.
-        return reader.read(waiter.job_id, reader=allowed) if has_moved or allowed != before else None
+        is_wanted = has_moved or always or allowed != before
+        return reader.read(waiter.job_id, reader=allowed) if is_wanted else None
     except SQLAlchemyError as error:
         if not is_outage(error):
             raise

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from api.jobs import wire_time
 from api.schemas import camel
 from models import exports, logs
+from models.account_errors import UserNotFound
 from models.base import Autocommit, is_outage
-from models.errors import UserNotFound
 from models.exports import Section
 
 log = logs.logger()

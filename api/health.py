@@ -63,7 +63,7 @@ def ready() -> Response:
     model's is `degraded` with 200: jobs are still accepted, and nothing accepted
     is lost.
     """
-    components = {**_rows(), "redis": _redis()}
+    components = {**rows(), "redis": redis_state()}
     stopping = current_app.extensions["parley"]["stopping"]()
     if stopping or any(
         components[name]["status"] in ("down", "never") for name in ("database", "dispatcher", "worker")
@@ -73,7 +73,7 @@ def ready() -> Response:
     return json_response({"status": "ready" if whole else "degraded", "components": components})
 
 
-def _rows() -> dict[str, dict[str, Any]]:
+def rows() -> dict[str, dict[str, Any]]:
     """What PostgreSQL knows; one query, which also proves that it works."""
     try:
         with Autocommit() as session:
@@ -112,7 +112,8 @@ def _beat(age: float | None) -> dict[str, Any]:
     return {"status": "up" if age <= heartbeats.LIVE_SECONDS else "silent", "lastSeenSeconds": round(age, 1)}
 
 
-def _redis() -> dict[str, Any]:
+def redis_state() -> dict[str, Any]:
+    """Whether Redis answers, within `REDIS_SECONDS`."""
     settings: Settings = current_app.config["SETTINGS"]
     client = redis.Redis.from_url(
         settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=None

@@ -1,4 +1,4 @@
-"""Jobs: accept a message, show how far its reply is."""
+"""Jobs: show how far a reply is, or stop it. (`api.new_jobs` accepts them.)"""
 
 from __future__ import annotations
 
@@ -8,36 +8,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, current_app, json, request
-from werkzeug.exceptions import BadRequest
 
-from api import access, limits, long_polls, oversight, preferences
+from api import access, long_polls, oversight, preferences
 from api.callers import caller
+from api.job_schemas import JobSchema
 from api.openapi import Noun, problems
 from api.queue import NOWHERE, Queue
-from api.schemas import JobCreatedSchema, JobSchema, NewJobSchema
-from models import jobs, logs, versions
+from api.waiters import Waiters
+from models import jobs, logs, prices, stops, versions
 from models.api_keys import Scope
 from models.base import Session, bare
 from models.errors import JobNotFound, Refusal
-from models.jobs import JobType
-from models.settings import Settings
-from models.states import FINISHED, WAITING
+from models.states import FINISHED, WAITING, JobStatus
 
 bp = Noun("jobs", __name__, url_prefix="/api/jobs", description="One AI reply each.")
 log = logs.logger()
 
 POLL_SECONDS = 1
 LONGEST_POLL_SECONDS = 30
-KEY_LENGTH = 255
 UUID_LENGTH = 36
 HEADER = {"schema": {"type": "string"}}
-KEY_PARAMETER = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH, "pattern": "^[ -~]+$"},
-    "description": "Any string of yours. The same key and input within 24 hours make one job.",
-}
-
 JOB_ID = {"in": "path", "name": "job_id", "schema": {"type": "string"}, "required": True}
 _CONDITIONS = [
     {
@@ -57,69 +47,9 @@ _CONDITIONS = [
 _POLLED = {"ETag": HEADER, "Retry-After": {**HEADER, "description": "Seconds; absent once finished."}}
 
 
-@bp.route("", methods=["POST"], parameters=[KEY_PARAMETER])
-@limits.by_owner("create")
-@bp.arguments(NewJobSchema())  # of a class webargs would make a new one for each request
-@bp.response(201, JobCreatedSchema, headers={"Location": HEADER, "Retry-After": HEADER, **limits.HEADERS})
-@bp.alt_response(
-    200,
-    schema=JobCreatedSchema,
-    description="Made before, by the same key",
-    headers={"Idempotency-Replayed": HEADER, **limits.HEADERS},
-)
-@problems(bp, 400, 413, 415, 429, 503)
-@access.anybody(Scope.JOBS_WRITE)
-def create_job(new_job: dict[str, Any]) -> Response:
-    """Accept a job. Poll its `Location` until `status` is final."""
-    key, job = idempotency_key(), jobs.NewJob(owner=caller().owner, **{**limits_of(new_job["type"]), **new_job})
-    _queue().admit(job.owner)
-    with bare() as session:
-        if key is None:
-            job_id, is_new = jobs.create(session, job), True
-        else:
-            job_id, is_new = jobs.create_once(session, job, key=key, said=new_job)
-    if is_new:
-        current_app.extensions["parley"]["waker"].wake()
-        log.info("job_created", job_id=job_id, type=new_job["type"].value, message_length=len(new_job["message"]))
-    return _created(job_id, is_new=is_new)
-
-
-def idempotency_key() -> str | None:
-    """The caller's name for this request, if it has one."""
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= KEY_LENGTH or not (key.isascii() and key.isprintable()):
-        error = BadRequest(f"Idempotency-Key must be 1 to {KEY_LENGTH} printable ASCII characters.")
-        error.data = {"code": "invalid_idempotency_key"}  # type: ignore[attr-defined]
-        raise error
-    return key
-
-
-def limits_of(job_type: JobType) -> dict[str, Any]:
-    """What holds for a job of this type that does not say otherwise."""
-    settings: Settings = current_app.config["SETTINGS"]
-    is_chat = job_type is JobType.CHAT
-    return {
-        "max_attempts": settings.max_attempts,
-        "deadline_seconds": settings.chat_deadline_seconds if is_chat else settings.summarize_deadline_seconds,
-        "ttl_seconds": (settings.chat_ttl_seconds if is_chat else settings.summarize_ttl_seconds) or None,
-    }
-
-
 def _queue() -> Queue:
     queue: Queue = current_app.extensions["parley"]["queue"]
     return queue
-
-
-def _created(job_id: str, *, is_new: bool) -> Response:
-    body = {"jobId": job_id, "status": "created", "message": "Job created successfully"}
-    response = json_response(body, status=201 if is_new else 200)
-    response.headers["Location"] = f"/api/jobs/{job_id}"
-    response.headers["Retry-After"] = str(POLL_SECONDS)
-    if not is_new:
-        response.headers["Idempotency-Replayed"] = "true"
-    return response
 
 
 @bp.route("/<string:job_id>", parameters=[JOB_ID, *_CONDITIONS])
@@ -161,14 +91,29 @@ def _polled(response: Response, job: Mapping[Any, Any]) -> Response:
 @access.anybody(Scope.JOBS_WRITE)
 def cancel_job(job_id: str) -> Response:
     """Stop a job for good. One that waits never runs; a running one has its call to the model broken off."""
-    known = known_form(job_id)
-    with Session.begin() as session:
-        is_new = jobs.cancel(session, known, reader=caller().reader)
-        job = jobs.shown(session, known, reader=caller().reader)
-        oversight.acted_on("cancel_other", f"job:{known}", job["owner"], session=session)
-    if is_new:
-        log.info("job_cancelled", job_id=known)
+    job = stopped(known_form(job_id), reader=caller().reader)
     return _polled(json_response(as_wire(job)), job)
+
+
+def stopped(job_id: str, *, reader: str) -> Mapping[Any, Any]:
+    """The job, cancelled; what the AI had said by then stays in its chat, if it is for one.
+
+    Raises:
+        JobNotFound, JobGone, AlreadyFinished: as for `models.jobs.cancel`.
+    """
+    with bare() as session:
+        before = jobs.shown(session, job_id, reader=reader)
+    said = ""
+    if before["chat_id"] is not None and before["status"] == JobStatus.ANALYZING:
+        waiters: Waiters = current_app.extensions["parley"]["waiters"]
+        said = waiters.partial.since(job_id, attempt=before["attempt"], offset=0).decode(errors="ignore")
+    with Session.begin() as session:
+        is_new = stops.stop(session, job_id, reader=reader, attempt=before["attempt"], said=said)
+        job = jobs.shown(session, job_id, reader=reader)
+        oversight.acted_on("cancel_other", f"job:{job_id}", job["owner"], session=session)
+    if is_new:
+        log.info("job_cancelled", job_id=job_id)
+    return job
 
 
 @bp.route("/<string:job_id>/cancel", methods=["POST"])
@@ -224,8 +169,12 @@ def as_wire(job: Mapping[Any, Any]) -> dict[str, Any]:
         "note": job["note"] if job["status"] == "analyzing" else None,
         "batchId": job["batch_id"],
         "customId": job["custom_id"],
+        "chatId": job["chat_id"],
+        "purpose": job["purpose"],
         "model": job["model"],
         "degraded": job["degraded"],
+        "cached": job["cached"],
+        "cost": prices.wire(job["cost"]),
         "usage": usage(*attempts[0]["tokens"]) if job["status"] == "completed" else None,
         # The row may be another request's too, so it is copied, not changed.
         "attempts": [{name: value for name, value in one.items() if name != "tokens"} for one in attempts[::-1]],

@@ -15,9 +15,9 @@ from api.jobs import json_response, known_form, wire_time
 from api.key_schemas import CreatedKeySchema, KeysSchema, NewKeySchema
 from api.openapi import Noun, problems
 from models import api_keys
+from models.account_errors import KeyNotFound, ScopeRefused
 from models.api_keys import Scope
 from models.base import Autocommit, Session
-from models.errors import KeyNotFound, ScopeRefused
 
 bp = Noun("keys", __name__, url_prefix="/api/me/keys", description="API keys, for scripts.")
 _SIGNED_IN: list[dict[str, list[str]]] = [{"bearer": []}]

@@ -31,6 +31,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 SETTING_OF: Mapping[str, str] = {
     "create": "create_limit",
     "batch": "batch_limit",
+    "send": "send_limit",
+    "search": "search_limit",
     "login": "login_limit",
     "login-address": "auth_limit",
     "register": "register_limit",

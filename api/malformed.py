@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from gunicorn import util
 
-from api.headers import ALWAYS, STRICT_TRANSPORT
+from api.headers import ALWAYS, OF_NOBODY, STRICT_TRANSPORT
 from models import logs
 from models.settings import Settings
 
@@ -26,7 +26,7 @@ log = logs.logger()
 
 def take_over(settings: Settings) -> None:
     """Answer and log them in place of gunicorn; once in each worker."""
-    fixed = [*ALWAYS, STRICT_TRANSPORT] if settings.environment == "production" else ALWAYS
+    fixed = [OF_NOBODY, *ALWAYS, *([STRICT_TRANSPORT] if settings.environment == "production" else [])]
     head = "".join(f"{name}: {value}\r\n" for name, value in (*fixed, ("Cache-Control", "no-store")))
 
     def write_error(sock: socket.socket, status: int, _reason: str, _message: str) -> None:

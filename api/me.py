@@ -13,9 +13,9 @@ from api.callers import caller
 from api.jobs import HEADER, json_response
 from api.openapi import Noun, problems
 from models import erasures, logs, sessions, users
+from models.account_errors import UserNotFound, WrongPassword
 from models.api_keys import Scope
 from models.base import Autocommit, Session, bare
-from models.errors import UserNotFound, WrongPassword
 
 bp = Noun("me", __name__, url_prefix="/api/me", description="Your account.")
 log = logs.logger()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 import gevent
 import marshmallow as ma
-from flask import Request, Response
+from flask import Flask, Request, Response
 from flask_smorest import Api, Blueprint
-from gevent import monkey
+from gevent import get_hub, monkey
 from gunicorn.http.errors import ParseException
 from webargs import flaskparser
 from werkzeug.exceptions import (
@@ -66,9 +68,32 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class ProblemApi(Api):  # type: ignore[misc]
-    """Answers errors as problem+json, and documents them as such."""
+    """Answers errors as problem+json, and documents them as such.
+
+    The document is made when it is first asked for. Making it is a good part of making the application, and few of
+    the processes that make one are ever asked.
+    """
 
     ERROR_SCHEMA = ProblemSchema
+
+    def __init__(self, app: Flask) -> None:
+        self.later: list[Callable[[], None]] = []
+        """What is still to be put into the document."""
+        self._writing = threading.Lock()
+        super().__init__(app)
+
+    def _write(self) -> None:
+        with self._writing:
+            for write in self.later:
+                write()
+            self.later.clear()  # last: until then whoever asks waits here, too
+
+    def _openapi_json(self) -> Response:
+        if self.later:
+            # Half a second of a core: in a real thread, so that others are answered meanwhile.
+            get_hub().threadpool.apply(self._write)
+        answer: Response = super()._openapi_json()
+        return answer
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Registered by flask-smorest for every ``HTTPException``."""
@@ -77,6 +102,9 @@ class ProblemApi(Api):  # type: ignore[misc]
     DEFAULT_RESPONSE_CONTENT_TYPE = "application/json"
 
     def _register_responses(self) -> None:
+        self.later.append(self._write_responses)
+
+    def _write_responses(self) -> None:
         kept, self.DEFAULT_RESPONSE_CONTENT_TYPE = self.DEFAULT_RESPONSE_CONTENT_TYPE, "application/problem+json"
         try:
             super()._register_responses()
@@ -170,18 +198,29 @@ class Noun(Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = JsonParser()
 
-    def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+    def alt_response(self, status_code: int, **described: Any) -> Callable[[View], View]:
         """Document another answer of a view, which stays as it is.
 
-        flask-smorest would wrap it in a function that only calls it: one each, for every request to pass through.
+        flask-smorest would wrap it in a function that only calls it: one each, for every request to pass through;
+        and copy, each time, all that is documented so far.
         """
-        wrapped = super().alt_response(*args, **kwargs)
+
+        @super().alt_response(status_code, **described)
+        def alone() -> None:
+            pass
+
+        [[answer]] = alone._apidoc["response"]["responses"].values()  # noqa: SLF001
 
         def documented(view: View) -> View:
-            view._apidoc = wrapped(view)._apidoc  # type: ignore[attr-defined]  # noqa: SLF001
+            answers = vars(view).setdefault("_apidoc", {}).setdefault("response", {}).setdefault("responses", {})
+            answers.setdefault(status_code, []).append(answer)
             return view
 
         return documented
+
+    def register_views_in_doc(self, api: ProblemApi, *given: Any, **named: Any) -> None:
+        """Put it off until somebody reads it."""
+        api.later.append(functools.partial(super().register_views_in_doc, api, *given, **named))
 
 
 def problems(bp: Noun, *statuses: int) -> Callable[[View], View]:

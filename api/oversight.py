@@ -59,6 +59,14 @@ def looked_at(subject: str, owner: str) -> None:
         lately.keep(who, subject)
 
 
+def listed(action: str) -> None:
+    """Note that the caller sees a list of many people's things, before it is shown."""
+    lately, who = _lately(), caller().owner
+    if not lately.knows(who, action):
+        trail.note(action)
+        lately.keep(who, action)
+
+
 def acted_on(action: str, subject: str, owner: str, *, session: Session) -> None:
     """Note what the caller does to this thing, if it may only as an operator. Each time, and in the transaction."""
     if _is_anothers(owner):

@@ -12,8 +12,15 @@ bp = Blueprint("pages", __name__)
 @bp.get("/")
 @access.public
 def index() -> Response:
-    """The page that sends messages and shows the way of each."""
+    """The chat page. It asks for chats by itself, as whoever is signed in."""
     return current_app.send_static_file("index.html")
+
+
+@bp.get("/jobs")
+@access.public
+def jobs() -> Response:
+    """The page that sends single messages and shows the way of each; for guests, too."""
+    return current_app.send_static_file("jobs.html")
 
 
 @bp.get("/keys")
@@ -21,6 +28,13 @@ def index() -> Response:
 def keys() -> Response:
     """The page of API keys. It asks for them by itself, as whoever is signed in."""
     return current_app.send_static_file("keys.html")
+
+
+@bp.get("/sw.js")
+@access.public
+def worker() -> Response:
+    """What keeps the chat page for a time without a network. Its place says which pages it may answer for."""
+    return current_app.send_static_file("sw.js")
 
 
 @bp.get("/api/docs")

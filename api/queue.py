@@ -15,7 +15,7 @@ from typing import Any
 
 from models import quotas, snapshots
 from models.base import bare
-from models.errors import BacklogFull, DailyQuotaUsed, OwnerBacklogFull
+from models.errors import BacklogFull, BudgetUsed, DailyQuotaUsed, OwnerBacklogFull
 from models.quotas import Exhausted
 from models.settings import Settings
 from models.states import JobStatus
@@ -33,6 +33,7 @@ class Queue:
     def __init__(self, settings: Settings) -> None:
         self._most, self._most_per_owner = settings.most_waiting, settings.most_waiting_per_owner
         self._daily_tokens, self._exhausted = settings.daily_tokens_per_owner, Exhausted()
+        self._refuses = settings.budget_action == "refuse"
         self._bodies: Mapping[str, Any] = {}
         self._places: dict[str, int] = {}
         self._since: Counter[str] = Counter()
@@ -43,11 +44,14 @@ class Queue:
         """Count these jobs in.
 
         Raises:
-            BacklogFull: too many wait.
             OwnerBacklogFull: too many of this owner's wait.
+            BacklogFull: too many wait.
+            BudgetUsed: nothing may be spent any more today, and jobs are not to wait for tomorrow.
             DailyQuotaUsed: this owner's have used their tokens of today.
         """
         self._refresh()
+        if self._refuses and self._has_no_budget(owner):
+            raise BudgetUsed
         if owner in self._exhausted.owners:
             raise DailyQuotaUsed(most=self._daily_tokens, retry_seconds=math.ceil(self._exhausted.seconds_left))
         backlog = self._bodies.get(snapshots.BACKLOG) or {"waiting": 0, "owners": {}}
@@ -56,6 +60,10 @@ class Queue:
         if backlog["owners"].get(owner, 0) + self._since[owner] + jobs > self._most_per_owner:
             raise OwnerBacklogFull(self._most_per_owner)
         self._since[owner] += jobs
+
+    def look(self) -> None:
+        """Ask the database now, if it is time to, so that `admit` need not."""
+        self._refresh()
 
     def place(self, job: Mapping[Any, Any]) -> dict[str, Any]:
         """``queuePosition``, ``etaSeconds`` and ``waitReason`` of a waiting job; null where nobody knows."""
@@ -66,7 +74,8 @@ class Queue:
         queue = self._bodies.get(job["queue_class"]) or {}
         position, rate = self._places.get(job["id"]), queue.get("rate")
         reason = self._reason(job, queue)
-        rate = None if reason == "breaker_open" else rate  # nobody knows how long an outage lasts
+        # Nobody knows how long an outage lasts, nor what tomorrow's budget is spent on first.
+        rate = None if reason in ("breaker_open", "budget") else rate
         return {
             "queuePosition": position,
             "etaSeconds": math.ceil(position / rate) if position and rate else None,
@@ -80,10 +89,16 @@ class Queue:
         return math.ceil(jobs / rate) if rate else None
 
     def _reason(self, job: Mapping[Any, Any], queue: Mapping[str, Any]) -> str:
+        if self._has_no_budget(job["owner"]):
+            return "budget"
         paused_from = queue.get("paused_from")
         if paused_from is not None and job["fallback"] >= paused_from:
             return "breaker_open"
         return "owner_limit" if job["owner"] in queue.get("limited", ()) else "behind"
+
+    def _has_no_budget(self, owner: str) -> bool:
+        budget = (self._bodies.get(snapshots.BACKLOG) or {}).get("budget")
+        return budget is not None and (budget["all"] or owner in budget["owners"])
 
     def _refresh(self) -> None:
         """Only one request a second asks; the others go on with what there is."""

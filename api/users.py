@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+from flask import Response, current_app
 
 from api import access, trail
 from api.auth import as_wire, callers
@@ -13,9 +13,9 @@ from api.cursors import cursor_of, position_of
 from api.jobs import json_response, known_form, wire_time
 from api.openapi import Noun, problems
 from api.user_schemas import InvitationSchema, ListedUserSchema, RoleSchema, UsersPageSchema, UsersQuerySchema
-from models import invitations, owners, users
+from models import invitations, owners, sessions, users
+from models.account_errors import UserNotFound
 from models.base import Autocommit, Session
-from models.errors import UserNotFound
 
 bp = Noun("users", __name__, url_prefix="/api", description="Accounts; for admins.")
 _ADMINS: list[dict[str, list[str]]] = [{"bearer": []}, {"operator": []}]
@@ -52,6 +52,23 @@ def change_role(said: dict[str, Any], user_id: str) -> Response:
         trail.note("role_changed", subject=owners.of_user(known), session=session, role=role)
     callers().forget(known)
     return json_response(_listed(user))
+
+
+@bp.route("/users/<string:user_id>/logout-all", methods=["POST"])
+@bp.doc(security=_ADMINS)
+@bp.response(204)
+@problems(bp, 401, 403, 404, 503)
+@access.admin
+def log_out_everywhere(user_id: str) -> Response:
+    """End all sessions of somebody, as they may themselves. Their API keys stay: those are theirs to revoke."""
+    known = known_form(user_id, refusal=UserNotFound)
+    with Session.begin() as session:
+        users.one(session, known)
+        ended = sessions.revoke_all(session, known)
+        subject = owners.of_user(known)
+        trail.note("user_logged_out_everywhere", subject=subject, session=session, sessions=ended)
+    callers().forget(known)
+    return current_app.response_class(status=204)
 
 
 @bp.route("/invitations", methods=["POST"])

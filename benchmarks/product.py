@@ -58,6 +58,7 @@ class Product:
         self._slots, self._own = slots, dict(environment or {})
         self._ends = ExitStack()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._extra: list[subprocess.Popen[bytes]] = []
         self.port, self.floor_port = ports.free_port(), ports.free_port()
 
     def __enter__(self) -> Self:
@@ -70,6 +71,7 @@ class Product:
             self._programs = {each.name: each for each in self._product()}
             self._migrate()
             ends.callback(self.run_only)
+            ends.callback(self._stop_extra)
             self._ends = ends.pop_all()
         return self
 
@@ -144,6 +146,19 @@ class Product:
             self._running[name] = programs.spawn(self._programs[name], log=self._log(name))
         for name in names:
             eventually(lambda name=name: self._is_ready(name), seconds=START_SECONDS, what=f"{name} is ready")  # type: ignore[misc]
+
+    def start_extra(self, name: str, **settings: str) -> int:
+        """One more process of this kind, beside those that `run_only` names; its pid. It ends with everything else."""
+        program = self._programs[name]
+        program = replace(program, environment={**program.environment, **settings})
+        process = programs.spawn(program, log=self._log(f"{name}-{len(self._extra)}"))
+        self._extra.append(process)
+        return process.pid
+
+    def _stop_extra(self) -> None:
+        for process in self._extra:
+            programs.kill_group(process.pid)
+            process.wait()
 
     def _stop(self, name: str) -> None:
         process = self._running.pop(name)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from local import install, ports, postgres, processes, readiness, valkey
+from local import install, ports, postgres, processes, readiness, schema, valkey
 from local.errors import CannotStart
 from local.folder import Folder
 from local.programs import Program
@@ -108,6 +108,7 @@ def prepare(root: pathlib.Path, environ: Mapping[str, str]) -> Plan:
     check_port(settings)
     install.install(root)
     environment |= {"PARLEY_DATA": str(folder.path), "PYTHONUNBUFFERED": "1"}
+    environment["GATEWAY_PORT"] = str(settings.own_gateway_port)
     environment["ADMIN_TOKEN"] = settings.admin_token or folder.admin_token()
     environment["TOKEN_KEY"] = settings.token_key or folder.token_key()
     # On this machine alone, whoever reaches the port may try it out.
@@ -118,12 +119,16 @@ def prepare(root: pathlib.Path, environ: Mapping[str, str]) -> Plan:
 
 def check_port(settings: Settings) -> None:
     """Refuse a port that cannot be had, with a command that works."""
-    try:
-        is_free = ports.can_listen(settings.host, settings.port)
-    except OSError as why:
-        raise CannotStart(f"Cannot listen on HOST={settings.host} PORT={settings.port}: {why.strerror}.") from None
-    if not is_free:
-        raise CannotStart(f"Port {settings.port} is taken; choose another: PORT={settings.port + 1} make run")
+    for name, port, use in (
+        ("PORT", settings.port, ""),
+        ("GATEWAY_PORT", settings.own_gateway_port, " (the gateway's)"),
+    ):
+        try:
+            is_free = ports.can_listen(settings.host, port)
+        except OSError as why:
+            raise CannotStart(f"Cannot listen on HOST={settings.host} {name}={port}: {why.strerror}.") from None
+        if not is_free:
+            raise CannotStart(f"Port {port}{use} is taken; choose another: {name}={port + 1} make run")
 
 
 def run(plan: Plan, *, begun: float) -> None:
@@ -131,7 +136,8 @@ def run(plan: Plan, *, begun: float) -> None:
     sys.path.append(str(install.packages_of(plan.root)))  # only to find the servers' wheels
     with supervised(plan) as supervisor, contextlib.suppress(Stopped):
         database = start_servers(plan, supervisor)
-        migrate(plan, supervisor)
+        if plan.settings.database_url or not schema.is_current(plan.environment["DATABASE_URL"], plan.root):
+            migrate(plan, supervisor)
         start_product(plan, supervisor)
         seconds = time.monotonic() - begun
         say(ready_text(plan.settings, folder=plan.folder.path, database=database, seconds=seconds))
@@ -209,13 +215,13 @@ def start_product(plan: Plan, supervisor: Supervisor) -> None:
     def is_ready() -> bool:
         nonlocal last
         last = readiness.ask(plan.settings.host, plan.settings.port)
-        return last.is_ready
+        return last.is_ready and readiness.answers(plan.settings.host, plan.settings.own_gateway_port)
 
     if not supervisor.run_until(is_ready, seconds=READY_SECONDS, max_crashes=MANY_CRASHES):
         raise CannotStart(_not_ready(last, supervisor))
 
 
 def _not_ready(answer: readiness.Answer, supervisor: Supervisor) -> str:
-    missing = [CHILD_OF.get(name, name) for name in answer.missing]
+    missing = [CHILD_OF.get(name, name) for name in answer.missing] or ["gateway"]
     log = next((name for name in missing if name in supervisor.children), "api")
     return f"Not ready after {READY_SECONDS:g} s, missing: {', '.join(missing)}; {supervisor.end_of_log(log)}"

@@ -92,6 +92,15 @@ def _wheel() -> pathlib.Path:
     return pathlib.Path(wheel.origin).parent / f"pginstall{VERSION}"
 
 
+def packaged(program: str) -> str | None:
+    """The path of one of PostgreSQL's programs in the wheel, if that is installed."""
+    try:
+        path = _wheel() / "bin" / program
+    except CannotStart:
+        return None
+    return str(path) if path.exists() else None
+
+
 def _program(home: Home, port: int, *, durable: bool) -> Program:
     settings = SERVER_SETTINGS | ({} if durable else NOT_DURABLE) | {"port": str(port)}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

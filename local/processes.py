@@ -24,6 +24,7 @@ def _worker(queue_class: str) -> tuple[str, ...]:
 
 COMMANDS: Final = {
     "api": ("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"),
+    "gateway": ("api.gateway",),
     "dispatcher": ("tasks.dispatcher",),
     "worker": _worker("interactive"),
     "worker-batch": _worker("batch"),
@@ -38,7 +39,18 @@ def migration(python: pathlib.Path, root: pathlib.Path, environment: Mapping[str
 
 def product(python: pathlib.Path, root: pathlib.Path, environment: Mapping[str, str]) -> list[Program]:
     """Everything that runs on top of PostgreSQL and Redis."""
-    return [_program(name, module, python, root, environment) for name, module in COMMANDS.items()]
+    return [
+        _program(name, module, python, root, _with_own_port(environment, number))
+        for number, (name, module) in enumerate(COMMANDS.items())
+    ]
+
+
+def _with_own_port(environment: Mapping[str, str], number: int) -> Mapping[str, str]:
+    """Of the metrics: on one machine no two can have the same. The api, number 0, needs none."""
+    first = environment.get("METRICS_PORT", "").strip()
+    if not first.isdecimal() or int(first) == 0:
+        return environment
+    return {**environment, "METRICS_PORT": str(int(first) + max(0, number - 1))}
 
 
 def _program(

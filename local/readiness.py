@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 PATH: Final = "/health/ready"
+GATEWAY_PATH: Final = "/health"
 ANSWER_SECONDS: Final = 1.0
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not listened on
 
@@ -38,6 +39,15 @@ class Answer:
 def reachable(host: str) -> str:
     """The address at which this machine reaches a server that listens on ``host``."""
     return EVERYWHERE.get(host, host)
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether the gateway does: it knows no components, and says only that it is there."""
+    connection = http.client.HTTPConnection(reachable(host), port, timeout=ANSWER_SECONDS)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", GATEWAY_PATH)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    return False
 
 
 def ask(host: str, port: int) -> Answer:

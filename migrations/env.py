@@ -38,6 +38,7 @@ def run() -> None:
             target_metadata=Base.metadata,
             transaction_per_migration=True,
             compare_server_default=True,
+            include_object=models.is_declared,
         )
         with context.begin_transaction():
             context.run_migrations()

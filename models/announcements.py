@@ -15,12 +15,12 @@ index scan instead: about 4 ms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models import breakers, heartbeats
+from models import breakers, generations, heartbeats
 from models.states import RUNNING, WAITING, in_sql
 
 SMALLEST_WINDOW = 8
@@ -97,6 +97,8 @@ class Pass:
     most: int = LARGEST_ANNOUNCEMENT
     last: int = 32767
     """The last place in the chain; a job handed down further, when the chain was longer, gets that."""
+    resting: list[str] = field(default_factory=list)
+    """Owners whose jobs wait, for want of a budget."""
 
 
 EVERYTHING = Pass()
@@ -128,6 +130,7 @@ TURNS = f"""
             SELECT id, rank_at FROM jobs
             WHERE queue_class = :queue_class AND owner = owners.owner AND status IN {in_sql(WAITING)} AND due
             AND deadline_at > clock_timestamp() AND fallback BETWEEN :low AND :high
+            AND owners.owner <> ALL(CAST(:resting AS text[])) AND {generations.IS_NEXT}
             AND (announced_at IS NULL OR announced_at <= clock_timestamp() - make_interval(secs => :again_after))
             ORDER BY rank_at LIMIT (SELECT LEAST(:most, GREATEST(2, :looked_at / count(*))) FROM owners)
         ) AS first
@@ -215,7 +218,7 @@ def promote(session: Session) -> None:
 
 
 _TAKE_BACK = text(f"""
-    UPDATE jobs SET announced_at = NULL WHERE id = ANY(ARRAY(
+    UPDATE jobs SET announced_at = NULL, reserved = NULL WHERE id = ANY(ARRAY(
         SELECT jobs.id FROM jobs
         JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS given(id, attempt) USING (id)
         WHERE jobs.attempt = given.attempt AND status IN {in_sql(WAITING)} ORDER BY jobs.id FOR UPDATE OF jobs))

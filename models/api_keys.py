@@ -15,8 +15,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock
+from models.account_errors import KeyNotFound, TooManyKeys, UserNotFound
 from models.base import Base
-from models.errors import KeyNotFound, TooManyKeys, UserNotFound
+from models.touched import revoked
 
 BEGINNING = "parley_"
 """Of every key, so that scanners of repositories and logs can find one."""
@@ -117,6 +118,7 @@ def revoke(session: Session, key_id: str, *, user_id: str) -> None:
     """
     if session.execute(_REVOKE, {"id": key_id, "user_id": user_id}).one_or_none() is None:
         raise KeyNotFound
+    revoked(session, user_id)
 
 
 _PRUNE = text(f"""

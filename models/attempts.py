@@ -12,12 +12,15 @@ import datetime as dt
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, Uuid, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import breakers, quotas
+from models import breakers, generations, purposes, quotas, spending, stops
 from models.base import Base, stored_by_value
+from models.jobs import Purpose
 from models.states import RUNNING, JobStatus, move, note_change
 
 
@@ -64,6 +67,10 @@ class Attempt(Base):
     prompt_tokens: Mapped[int | None]
     """What the call cost, whatever became of the job."""
     completion_tokens: Mapped[int | None]
+    cost: Mapped[Decimal | None] = mapped_column(Numeric)
+    """In the currency of ``PRICES_FILE``. Null: not known, for want of a price or of a count of tokens."""
+    price_version: Mapped[str | None] = mapped_column(Text)
+    """Which price it was charged by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +86,20 @@ class Claimed:
     lost_count: int
     seconds_left: float
     """Until the job's deadline, when it was claimed."""
+    waited_seconds: float = 0.0
+    """Since it could have been begun."""
     choice: int = 0
     """Which model of the chain is to be asked."""
     is_probe: bool = False
     """Sent to find out whether that model is well again: its failure is not the job's."""
+    purpose: str = Purpose.PROMPT
+    chat_id: str | None = None
+    """Whose messages the prompt is to be made of, unless it is the message alone."""
+    up_to_seq: int | None = None
+    asked_by: str | None = None
+    owner: str = ""
+    reuses_answer: bool = False
+    """An answer that its owner got to the same prompt will do. (What a chat wants, is told with its messages.)"""
 
 
 def claim(session: Session, hints: Sequence[tuple[str, int]], *, worker: str, lease_seconds: float) -> list[Claimed]:
@@ -92,14 +109,16 @@ def claim(session: Session, hints: Sequence[tuple[str, int]], *, worker: str, le
         [{"id": job_id, "attempt": attempt} for job_id, attempt in hints],
         to=JobStatus.PROCESSING,
         # An attempt keeps its number through a redrive: a hint from before it must not begin a delayed one early.
-        only_if="jobs.due",
+        only_if=f"jobs.due AND {generations.IS_NEXT}",
         changes="""attempt = jobs.attempt + 1, lease_until = clock_timestamp() + make_interval(secs => :lease_seconds),
                    leased_by = :worker, announced_at = NULL""",
         log="""INSERT INTO attempts (job_id, attempt, worker, started_at)
                SELECT id, attempt, leased_by, updated_at FROM moved""",
         returning=f"""id::text AS id, attempt, type, message, failures, max_attempts, lost_count, choice,
-                     {breakers.IS_PROBE},
-                     CAST(EXTRACT(EPOCH FROM deadline_at - clock_timestamp()) AS float8) AS seconds_left""",
+                     {breakers.IS_PROBE}, purpose, chat_id::text AS chat_id, up_to_seq, asked_by::text AS asked_by,
+                     owner, reuses_answer,
+                     CAST(EXTRACT(EPOCH FROM deadline_at - clock_timestamp()) AS float8) AS seconds_left,
+                     GREATEST(0, CAST(EXTRACT(EPOCH FROM updated_at - next_attempt_at) AS float8)) AS waited_seconds""",
         worker=worker,
         lease_seconds=lease_seconds,
     )
@@ -157,6 +176,7 @@ class Ending:
     attempt: int
     outcome: Outcome
     text: str | None = None
+    """The answer; of an attempt that was broken off, what had come of it."""
     truncated: bool = False
     error_code: str | None = None
     error_message: str | None = None
@@ -166,8 +186,16 @@ class Ending:
     """If it is tried again: hand it down to this model of the chain, with all its attempts before it."""
     degraded: bool = False
     """Another model than the first choice answered."""
+    cached: bool = False
+    """It had been given to the same prompt before; no model was asked."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int = 0
+    """Those of the prompt's that the model's server had kept; they may cost less."""
+    cost: Decimal | None = None
+    price_version: str | None = None
+    basis: Any = None
+    """What the prompt was made of, from whoever made it to whoever settles the answer (`models.purposes`)."""
 
     @property
     def tokens(self) -> int:
@@ -178,7 +206,7 @@ class Ending:
 _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
     Outcome.COMPLETED: (
         JobStatus.COMPLETED,
-        """result = held.text, truncated = held.truncated, degraded = held.degraded,
+        """result = held.text, truncated = held.truncated, degraded = held.degraded, cached = held.cached,
            error_code = NULL, error_message = NULL, finished_at = clock_timestamp()""",
     ),
     Outcome.FAILED: (
@@ -200,7 +228,7 @@ _BECOMES: Mapping[Outcome, tuple[JobStatus, str]] = {
     ),
     Outcome.RELEASED: (JobStatus.RETRYING, "next_attempt_at = clock_timestamp()"),
 }
-_LET_GO = ", lease_until = NULL, leased_by = NULL, announced_at = NULL, note = NULL"
+_LET_GO = ", lease_until = NULL, leased_by = NULL, announced_at = NULL, reserved = NULL, note = NULL"
 
 # From `given`, not from `moved`: tokens are on the attempt's row even if the job
 # was cancelled or taken over meanwhile. How the attempt ended is written only
@@ -211,7 +239,8 @@ _LOG_ENDING = """
         finished_at = CASE WHEN moved.id IS NULL THEN attempts.finished_at ELSE clock_timestamp() END,
         outcome = CASE WHEN moved.id IS NULL THEN attempts.outcome ELSE :outcome END,
         error_code = CASE WHEN moved.id IS NULL THEN attempts.error_code ELSE given.error_code END,
-        prompt_tokens = given.prompt_tokens, completion_tokens = given.completion_tokens
+        prompt_tokens = given.prompt_tokens, completion_tokens = given.completion_tokens,
+        cost = given.cost, price_version = given.price_version
     FROM given LEFT JOIN moved ON moved.id = given.id AND moved.attempt = given.attempt
     WHERE attempts.job_id = given.id AND attempts.attempt = given.attempt
 """
@@ -224,23 +253,41 @@ def record(session: Session, endings: Sequence[Ending]) -> set[tuple[str, int]]:
     its result is dropped, its tokens are not.
     """
     quotas.count(session, ((ending.job_id, ending.attempt, ending.tokens) for ending in endings))
-    taken: set[tuple[str, int]] = set()
-    for outcome, (status, changes) in _BECOMES.items():
-        rows = move(
+    spending.count(session, map(_call, endings))
+    moved = {
+        outcome: move(
             session,
             [_row(ending) for ending in endings if ending.outcome is outcome],
             to=status,
             leaving=RUNNING,
             changes=changes + _LET_GO,
             log=_LOG_ENDING,
-            returning="id::text AS id, attempt",
+            returning=purposes.COLUMNS,
             outcome=outcome.value,
         )
-        taken.update((row["id"], row["attempt"]) for row in rows)
+        for outcome, (status, changes) in _BECOMES.items()
+    }
+    taken = {(row["id"], row["attempt"]) for rows in moved.values() for row in rows}
     failed = [(ending.job_id, ending.attempt) for ending in endings if ending.error_code in breakers.FAILURES]
     if counted := [attempt for attempt in failed if attempt in taken]:
         breakers.note_failures(session, counted)
+    # Last, because chats are locked after jobs, as everywhere.
+    purposes.settle(session, _of_chats(moved[Outcome.COMPLETED], endings))
+    purposes.note_failures(session, _of_chats([*moved[Outcome.RETRIED], *moved[Outcome.FAILED]], endings))
+    late = [ending for ending in endings if ending.text and (ending.job_id, ending.attempt) not in taken]
+    stops.keep(session, {(ending.job_id, ending.attempt): ending.text or "" for ending in late})
     return taken
+
+
+def _of_chats(moved: purposes.Rows, endings: Sequence[Ending]) -> purposes.Rows:
+    """Those of the jobs that belong to chats, with what is known of their endings alone."""
+    known = {(ending.job_id, ending.attempt): ending for ending in endings}
+    rows = [(row, known[row["id"], row["attempt"]]) for row in moved if row["chat_id"] is not None]
+    return [{**row, "basis": ending.basis, "tokens": ending.tokens} for row, ending in rows]
+
+
+def _call(ending: Ending) -> spending.Call:
+    return ending.job_id, ending.attempt, ending.prompt_tokens, ending.completion_tokens, ending.cost
 
 
 def _row(ending: Ending) -> dict[str, object]:
@@ -254,6 +301,9 @@ def _row(ending: Ending) -> dict[str, object]:
         "delay": ending.delay_seconds,
         "fallback": ending.fallback,
         "degraded": ending.degraded,
+        "cached": ending.cached,
         "prompt_tokens": ending.prompt_tokens,
         "completion_tokens": ending.completion_tokens,
+        "cost": ending.cost,
+        "price_version": ending.price_version,
     }

@@ -21,9 +21,10 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from models import owners, retention, snapshots
+from models.ai_errors import OvertakenReply
 from models.errors import BacklogFull, DeadLetterNotFound
-from models.jobs import SHOWN_ATTEMPTS
 from models.states import DEAD, JobStatus, move
+from models.versions import SHOWN_ATTEMPTS
 
 MOST_AT_ONCE = 10_000
 REDRIVEN_AT_ONCE = DISCARDED_AT_ONCE = 500
@@ -70,7 +71,11 @@ _PAGE = text(f"""
     AND (CAST(:at AS timestamptz) IS NULL OR (finished_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))
     ORDER BY finished_at DESC, jobs.id DESC LIMIT :limit
 """)  # noqa: S608
-_ONE = text(f"SELECT {_COLUMNS}, message FROM jobs WHERE id = CAST(:id AS uuid) AND status = 'failed'")  # noqa: S608
+# What is said in a chat is for those who are in it.
+_ONE = text(f"""
+    SELECT {_COLUMNS}, CASE WHEN chat_id IS NULL THEN message ELSE 'Said in chat ' || chat_id END AS message
+    FROM jobs WHERE id = CAST(:id AS uuid) AND status = 'failed'
+""")  # noqa: S608
 _LEDGER = text(f"""
     SELECT *, sum(prompt_tokens) OVER () AS all_prompt_tokens, sum(completion_tokens) OVER () AS all_completion_tokens
     FROM attempts WHERE job_id = CAST(:id AS uuid) ORDER BY attempt DESC LIMIT {SHOWN_ATTEMPTS}
@@ -124,22 +129,38 @@ _REVIVED = """failures = 0, lost_count = 0, finished_at = NULL, error_code = NUL
               deadline_at = clock_timestamp() + make_interval(secs => held.delay + jobs.deadline_seconds)"""
 
 
+# Of one purpose a chat waits for one job. Its chat is held, so that nobody calls for another meanwhile.
+_NOT_OVERTAKEN = """(jobs.chat_id IS NULL OR NOT EXISTS (
+    SELECT FROM jobs AS other WHERE other.chat_id = jobs.chat_id AND other.purpose = jobs.purpose
+    AND other.finished_at IS NULL))"""
+_FIRST_OF_ITS_CHAT = """(jobs.chat_id IS NULL OR NOT EXISTS (
+    SELECT FROM given AS twin JOIN jobs AS other USING (id) WHERE other.chat_id = jobs.chat_id
+    AND other.purpose = jobs.purpose AND other.status = 'failed' AND other.id < jobs.id))"""
+_HOLD_CHATS = text("""
+    SELECT id FROM chats WHERE id IN (SELECT chat_id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[])))
+    ORDER BY id FOR NO KEY UPDATE
+""")
+
+
 def redrive(session: Session, job_id: str) -> None:
     """Give a dead letter its failures back and a new deadline of the old length; its attempts stay on record.
 
     Raises:
         DeadLetterNotFound, JobGone: there is no such dead letter, or another redrive was faster.
+        OvertakenReply: its chat waits for a later one.
     """
     if not redrive_all(session, [job_id]):
-        raise retention.absence(session, job_id, reader=owners.ANYONE, unknown=DeadLetterNotFound())
+        one(session, job_id)
+        raise OvertakenReply
 
 
 def redrive_all(session: Session, job_ids: Sequence[str], *, delays: Sequence[float] | None = None) -> set[str]:
-    """Redrive those of the jobs that are dead letters; answers their ids.
+    """Redrive those of the jobs that are dead letters; answers their ids. Of one chat only one of them.
 
     Args:
         delays: for each, the seconds until it is due; its deadline counts from then. At once, if not given.
     """
+    session.execute(_HOLD_CHATS, {"ids": list(job_ids)})
     moved = move(
         session,
         [
@@ -147,6 +168,7 @@ def redrive_all(session: Session, job_ids: Sequence[str], *, delays: Sequence[fl
             for job_id, delay in zip(job_ids, delays or [0.0] * len(job_ids), strict=True)
         ],
         to=JobStatus.CREATED,
+        only_if=f"{_NOT_OVERTAKEN} AND {_FIRST_OF_ITS_CHAT}",
         changes=_REVIVED,
         log="SELECT 1",
         returning="id::text AS id",
@@ -157,6 +179,7 @@ def redrive_all(session: Session, job_ids: Sequence[str], *, delays: Sequence[fl
 # The oldest first. SKIP LOCKED before LIMIT: two redrives at once share the letters, and each is taken by one.
 _HOLD = text(f"""
     SELECT id::text AS id, owner FROM jobs WHERE {_MATCHES} AND owner <> ALL(CAST(:full AS text[]))
+    AND {_NOT_OVERTAKEN}
     ORDER BY finished_at, jobs.id LIMIT :most FOR UPDATE SKIP LOCKED
 """)  # noqa: S608
 

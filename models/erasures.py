@@ -1,9 +1,10 @@
 """Erasures: an account's end, and what becomes of all that was its own.
 
 At once, in one transaction: the person's names, password and phone number, their
-sessions and API keys, and the first `PIECE` of their jobs. The rest the dispatcher
-erases. The row stays without anything of the person in it, and so do the audit log
-and the tombstones, which know an id and no more.
+sessions and API keys, their seats in chats, and the first `PIECE` of their jobs. The
+rest the dispatcher erases, what they have said in chats among it (`models.departures`).
+The row stays without anything of the person in it, and so do the audit log and the
+tombstones, which know an id and no more.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models import jobs, owners, quotas
+from models import departures, jobs, owners, quotas, spending
+from models.touched import revoked
 from models.users import NOBODYS_NAME
 
 PIECE = 500
-"""Jobs in one transaction: it stays far below the time limit of an answer."""
+"""Jobs, chats or messages in one transaction: it stays far below the time limit of an answer."""
 SETTLED_MINUTES = 10
 """A request that was let in before may still store something; nothing runs longer than an upload of a batch."""
 USERS_AT_ONCE = 20
@@ -30,17 +32,21 @@ _DISARM = text("DELETE FROM api_keys WHERE user_id = CAST(:id AS uuid)")
 
 
 def account(session: Session, user_id: str, *, verified: str) -> bool:
-    """End an account; False if it has ended, or its password was changed, a moment ago.
+    """End an account; False if it has ended, or its password was changed, a moment ago: then roll back.
 
     Args:
         verified: the hash of the password that its owner has given.
     """
+    # Chats before the user: whoever sends a message has locked the chat when its sender is looked up.
+    departures.leave(session, user_id, most=PIECE)
     ended = session.execute(_END, {"id": user_id, "nobody": NOBODYS_NAME, "verified": verified})
     if ended.one_or_none() is None:
         return False
     for statement in (_SIGN_OUT, _DISARM):
         session.execute(statement, {"id": user_id})
+    revoked(session, user_id)
     quotas.erase(session, owners.of_user(user_id))
+    spending.erase(session, owners.of_user(user_id))
     some(session, owners.of_user(user_id), most=PIECE)
     return True
 
@@ -81,7 +87,7 @@ _ALL_ERASED = text("UPDATE users SET erased = true WHERE id = CAST(:id AS uuid)"
 def sweep(session: Session, *, most: int) -> bool:
     """Erase some of what deleted users have left; whether there may be more. For the dispatcher."""
     for user_id, is_settled in session.execute(_LEFT).all():
-        if some(session, owners.of_user(user_id), most=most):
+        if some(session, owners.of_user(user_id), most=most) or departures.some(session, user_id, most=most):
             return True
         if is_settled:
             session.execute(_ALL_ERASED, {"id": user_id})

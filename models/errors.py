@@ -115,6 +115,15 @@ class DailyQuotaUsed(Refusal):
         self.retry_seconds = retry_seconds
 
 
+class BudgetUsed(Refusal):
+    """What may be spent on models today is spent, and jobs are not to wait until tomorrow."""
+
+    code = "budget_used"
+
+    def __init__(self) -> None:
+        super().__init__("What may be spent on models on this day (UTC) is spent. Nothing was stored.")
+
+
 class DeadLetterNotFound(Refusal):
     """No failed job has this id."""
 
@@ -133,106 +142,127 @@ class IdempotencyKeyReused(Refusal):
         super().__init__("This Idempotency-Key was already used for another request. Use a new key for a new job.")
 
 
-class RegistrationClosed(Refusal):
-    """Nobody may make an account here."""
+class ChatNotFound(Refusal):
+    """No such chat, or the caller is not in it: nobody may learn which."""
 
-    code = "registration_closed"
-
-    def __init__(self) -> None:
-        super().__init__("Accounts are not made here. Ask whoever runs this server.")
-
-
-class InvitationRequired(Refusal):
-    """An account is made by invitation only."""
-
-    code = "invitation_required"
+    code = "chat_not_found"
 
     def __init__(self) -> None:
-        super().__init__("Accounts are made by invitation only. Send its code as invitation.")
+        super().__init__("There is no chat with this id.")
 
 
-class InvitationInvalid(Refusal):
-    """No such code, or it was used, or its time is over: nobody may learn which."""
+class MessageNotFound(Refusal):
+    """No such message, or one from before the caller joined."""
 
-    code = "invitation_invalid"
-
-    def __init__(self) -> None:
-        super().__init__("This invitation is not valid, or no longer.")
-
-
-class UsernameTaken(Refusal):
-    """Somebody else has it."""
-
-    code, pointer = "username_taken", "/username"
+    code = "message_not_found"
 
     def __init__(self) -> None:
-        super().__init__("This username is taken.")
+        super().__init__("There is no message with this number in this chat.")
 
 
-class WeakPassword(Refusal):
-    """A guesser would soon have it."""
+class MessageDeleted(Refusal):
+    """Only its place is left."""
 
-    code, pointer = "weak_password", "/password"
-
-
-class WrongCredentials(Refusal):
-    """No such user, or another password: nobody may learn which."""
-
-    code = "wrong_credentials"
+    code = "message_deleted"
 
     def __init__(self) -> None:
-        super().__init__("Username or password is wrong.")
+        super().__init__("The message has been deleted.")
 
 
-class WrongPassword(Refusal):
-    """Whoever is signed in has not given their present password."""
+class NotYourMessage(Refusal):
+    """Somebody else wrote it."""
 
-    code = "wrong_password"
-
-    def __init__(self) -> None:
-        super().__init__("This is not your present password.")
-
-
-class SessionEnded(Refusal):
-    """Signed out, expired, revoked, or never there."""
-
-    code = "session_ended"
+    code = "not_your_message"
 
     def __init__(self) -> None:
-        super().__init__("This session has ended. Sign in again.")
+        super().__init__("Somebody else wrote this message.")
 
 
-class UserNotFound(Refusal):
-    """No such user, or none any more."""
+class UnknownReplyTo(Refusal):
+    """A reply to a message that is not there to be seen."""
 
-    code = "user_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("There is no user with this id.")
-
-
-class KeyNotFound(Refusal):
-    """No such API key, or not the caller's, or revoked before."""
-
-    code = "key_not_found"
+    code, pointer = "unknown_reply_to", "/replyTo"
 
     def __init__(self) -> None:
-        super().__init__("You have no API key with this id.")
+        super().__init__("There is no message with this number in this chat.")
 
 
-class TooManyKeys(Refusal):
-    """Nobody can keep watch over so many."""
+class UnknownMember(Refusal):
+    """Nobody has this name or id."""
 
-    code = "too_many_keys"
+    code, pointer = "unknown_member", "/members"
+
+    def __init__(self, named: str) -> None:
+        super().__init__(f"There is nobody called {named}.")
+
+
+class NotWithYourself(Refusal):
+    """A pair is two people."""
+
+    code, pointer = "not_with_yourself", "/members"
+
+    def __init__(self) -> None:
+        super().__init__("A chat of two needs somebody else.")
+
+
+class TooManyMembers(Refusal):
+    """More people than a group may have, in one request."""
+
+    code, pointer = "too_many_members", "/members"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"You have {most} API keys, which is the limit. Revoke one first.")
+        super().__init__(f"A group has at most {most} members. Nothing was stored.")
 
 
-class ScopeRefused(Refusal):
-    """A key would be good for more than its user."""
+class GroupFull(Refusal):
+    """With these there would be more than a group may have."""
 
-    code = "scope_refused"
+    code = "group_full"
 
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"Your account may not do what {scope} allows, so no key of yours can.")
+    def __init__(self, most: int) -> None:
+        super().__init__(f"A group has at most {most} members. Nobody was added.")
+
+
+class NotAGroup(Refusal):
+    """A chat of two, or with the AI, has the members that it has."""
+
+    code = "not_a_group"
+
+    def __init__(self) -> None:
+        super().__init__("Only a group can be changed so.")
+
+
+class NotChatAdmin(Refusal):
+    """A member without a say in it."""
+
+    code = "not_chat_admin"
+
+    def __init__(self) -> None:
+        super().__init__("Only an admin of this chat may do this.")
+
+
+class MemberNotFound(Refusal):
+    """Nobody in this chat has this id."""
+
+    code = "member_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("Nobody in this chat has this id.")
+
+
+class LastAdmin(Refusal):
+    """Somebody must be able to let people in."""
+
+    code = "last_admin"
+
+    def __init__(self) -> None:
+        super().__init__("A group needs an admin. Make somebody else one first.")
+
+
+class SearchTooBroad(Refusal):
+    """The words are in too much."""
+
+    code = "search_too_broad"
+
+    def __init__(self) -> None:
+        super().__init__("Too many messages hold these words. Send more of them, or the chat to look in.")

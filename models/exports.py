@@ -23,19 +23,25 @@ Row = Mapping[Any, Any]
 _PROFILE = text("""
     SELECT id::text AS user_id, username, display_name, role, created_at, last_active_at,
            phone_hash IS NOT NULL AS phone_number_is_kept,
-           (SELECT COALESCE(jsonb_object_agg(day, tokens), '{}') FROM usage WHERE owner = :owner) AS daily_tokens
+           (SELECT COALESCE(jsonb_object_agg(day, tokens), '{}') FROM usage WHERE owner = :owner) AS daily_tokens,
+           (SELECT COALESCE(jsonb_object_agg(day, cost), '{}') FROM (
+               SELECT day, trim_scale(sum(cost))::text AS cost FROM spending WHERE owner = :owner GROUP BY day
+           ) AS days) AS daily_cost
     FROM users WHERE id = CAST(:user_id AS uuid) AND deleted_at IS NULL
 """)
 # octet_length() of a long text is read from its header, so nothing is fetched that is not shown.
 _PAGE = """
     SELECT * FROM (
         SELECT *, sum(size) OVER (ORDER BY created_at, id) - size AS before FROM (
-            SELECT {columns}, {size} AS size FROM {table} WHERE {whose}
-            AND (CAST(:at AS timestamptz) IS NULL OR ({time}, {table}.id) > (:at, CAST(:id AS {id_type})))
-            ORDER BY {time}, {table}.id LIMIT {rows}
+            SELECT {columns}, {size} AS size FROM {table} AS stored WHERE {whose}
+            AND (CAST(:at AS timestamptz) IS NULL OR ({time}, stored.id) > (:at, CAST(:id AS {id_type})))
+            ORDER BY {time}, stored.id LIMIT {rows}
         ) AS rows
     ) AS page WHERE before < {bytes} ORDER BY created_at, id
 """
+_MESSAGES = "(SELECT *, chat_id || ':' || seq AS id FROM messages)"
+_SEAT = "FROM chat_members WHERE chat_id = stored.id AND user_id = CAST(:user_id AS uuid)"
+_SEATED = f"EXISTS (SELECT {_SEAT})"
 _MINE, _OWN = "user_id = CAST(:user_id AS uuid)", "owner = :owner"
 
 
@@ -70,7 +76,7 @@ SECTIONS = (
         table="batches",
         whose=_OWN,
         columns="""id, total, created_at, cancelled_at,
-                   (SELECT key FROM idempotency_keys WHERE batch_id = batches.id LIMIT 1) AS idempotency_key""",
+                   (SELECT key FROM idempotency_keys WHERE batch_id = stored.id LIMIT 1) AS idempotency_key""",
     ),
     Section(
         name="jobs",
@@ -79,7 +85,32 @@ SECTIONS = (
         size="octet_length(message) + COALESCE(octet_length(result), 0)",
         columns="""id, type, status, message, result, truncated, model, degraded, priority, created_at, updated_at,
                    run_at, finished_at, error_code, error_message, attempt, failures, batch_id, batch_position,
-                   custom_id, (SELECT key FROM idempotency_keys WHERE job_id = jobs.id LIMIT 1) AS idempotency_key""",
+                   custom_id, (SELECT key FROM idempotency_keys WHERE job_id = stored.id LIMIT 1) AS idempotency_key""",
+    ),
+    Section(
+        name="chats",
+        table="chats",
+        whose=_SEATED,
+        columns=f"""id, type, title, created_at,
+                    (SELECT role {_SEAT}) AS role, (SELECT joined_at {_SEAT}) AS joined_at""",
+    ),
+    Section(
+        name="messages",
+        table=_MESSAGES,
+        whose="sender_id = CAST(:user_id AS uuid)",
+        size="octet_length(content)",
+        id_type="text",
+        columns="""id, chat_id, seq, content, client_msg_id, reply_to, created_at, edited_at, deleted_at,
+                   (SELECT array_agg(content ORDER BY version) FROM message_versions AS v
+                    WHERE v.chat_id = stored.chat_id AND v.seq = stored.seq) AS versions""",
+    ),
+    Section(
+        name="replies",
+        table=_MESSAGES,
+        whose=f"is_ai AND chat_id IN (SELECT id FROM chats AS stored WHERE type = 'ai' AND {_SEATED})",  # noqa: S608
+        size="octet_length(content)",
+        id_type="text",
+        columns="id, chat_id, seq, content, status, created_at",
     ),
     Section(name="actions", table="audit_log", whose="actor = :owner", time="at", id_type="bigint",
             columns="id, at AS created_at, action, subject, facts"),

@@ -5,6 +5,7 @@ Each parser raises ``ValueError`` with the end of a sentence: "is not a whole nu
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -37,6 +38,22 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def amount(raw: str) -> str:
+    """Money, as digits with a point.
+
+    >>> amount("12.50"), amount("0.1")
+    ('12.50', '0.1')
+    """
+    if not _AMOUNT.fullmatch(raw):
+        raise ValueError("is not an amount of money, as 12.50")
+    if not float(raw):
+        raise ValueError("is nought, and nothing would ever be answered")
+    return raw
+
+
+_AMOUNT = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
 
 
 def seconds(low: float, high: float, *, unit: str = "seconds") -> Callable[[str], float]:
@@ -106,6 +123,21 @@ def signing_key(raw: str) -> str:
     return raw
 
 
+def webhook_secret(raw: str) -> str:
+    """A secret as Standard Webhooks writes it: ``whsec_`` and base64 of 24 to 64 bytes.
+
+    >>> webhook_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
+    """
+    try:
+        key = base64.b64decode(raw.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not raw.startswith("whsec_") or not 24 <= len(key) <= 64:  # noqa: PLR2004
+        raise ValueError("is not whsec_ and 24 to 64 bytes in base64")
+    return raw
+
+
 def yes_or_no(raw: str) -> bool:
     """
     >>> yes_or_no("true"), yes_or_no("0")
@@ -130,6 +162,26 @@ def models(raw: str) -> str:
     if not all(name.isprintable() and len(name) <= LONGEST_MODEL for name in names):
         raise ValueError(f"holds a name with control characters, or one of over {LONGEST_MODEL} characters")
     return ",".join(names)
+
+
+def gateway(raw: str) -> str:
+    """Where the gateway is to be found: a URL, a path of the API's own address, or nowhere.
+
+    >>> gateway("wss://live.example.com/ws"), gateway("/ws"), gateway("None")
+    ('wss://live.example.com/ws', '/ws', 'none')
+    """
+    if raw.lower() == "none":
+        return "none"
+    if _PATH.fullmatch(raw):
+        return raw
+    if _SAFE_URL.fullmatch(raw):
+        return url("ws", "wss")(raw)
+    raise ValueError("is neither a URL starting with ws:// or wss://, nor a path, nor none")
+
+
+_PATH = re.compile(r"/[\w./-]*")
+_SAFE_URL = re.compile(r"wss?://[\w.:\[\]-]+(/[\w./-]*)?")
+"""It gets into a header: nothing that means something there."""
 
 
 def rate(raw: str) -> str:

@@ -21,7 +21,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from models import generations
 from models.states import RUNNING, WAITING, in_sql
+from models.users import AI_ID
 
 SHOWN = 20
 MOST_COUNTED = 1000
@@ -33,6 +35,8 @@ LATE_SECONDS = 10
 _WORDS = {
     "waiting": in_sql(WAITING),
     "running": in_sql(RUNNING),
+    "generations": generations.PURPOSES,
+    "ai": AI_ID,
     "is_late": f"< clock_timestamp() - interval '{LATE_SECONDS} seconds'",
 }
 _QUERIES: Mapping[str, str] = {
@@ -79,6 +83,24 @@ _QUERIES: Mapping[str, str] = {
         WHERE batches.created_at > clock_timestamp() - interval '10 minutes'
         AND NOT EXISTS (SELECT FROM users WHERE batches.owner = 'user:' || users.id AND deleted_at IS NOT NULL)
         GROUP BY batches.id HAVING count(jobs) <> batches.total""",
+    # Where the AI has been shown the door since, nothing is missing.
+    "reply_that_was_not_posted": """
+        SELECT jobs.id FROM jobs JOIN chat_members ON chat_members.chat_id = jobs.chat_id AND user_id = '{ai}'
+        WHERE jobs.purpose IN ('reply', 'recap') AND jobs.status = 'completed'
+        AND jobs.finished_at > chat_members.joined_at AND NOT EXISTS (
+            SELECT FROM messages WHERE messages.chat_id = jobs.chat_id AND sender_id = '{ai}'
+            AND client_msg_id = 'ai:' || jobs.id)""",
+    "posted_before_its_time": """
+        SELECT jobs.id FROM jobs JOIN messages ON messages.chat_id = jobs.chat_id AND sender_id = '{ai}'
+            AND client_msg_id = 'ai:' || jobs.id
+        WHERE jobs.chat_id IS NOT NULL AND jobs.status NOT IN ('completed', 'cancelled')""",
+    "two_generations_at_once": """
+        SELECT max(id::text)::uuid AS id FROM jobs WHERE status IN {running} AND purpose IN {generations}
+        GROUP BY chat_id HAVING count(*) > 1""",
+    "reserved_for_nothing": """
+        SELECT id FROM jobs WHERE reserved IS NOT NULL AND announced_at IS NULL AND status NOT IN {running}""",
+    "cost_without_price": """
+        SELECT job_id AS id FROM attempts WHERE (cost IS NULL) <> (price_version IS NULL)""",
     "removed_and_still_there": """
         SELECT jobs.id FROM tombstones JOIN jobs ON jobs.id = job_id""",
 }

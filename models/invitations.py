@@ -9,8 +9,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, Uu
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock, principals
+from models.account_errors import InvitationInvalid
 from models.base import Bare, Base
-from models.errors import InvitationInvalid
 
 DAYS = 7
 

@@ -7,42 +7,28 @@ A job is true as soon as its row is committed; the dispatcher finds it. What wor
 from __future__ import annotations
 
 import datetime as dt
-import enum
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, Uuid, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, SmallInteger, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock, idempotency, owners, retention
 from models.base import Bare, Base, stored_by_value
 from models.errors import AlreadyFinished, JobNotFound
+from models.kinds import JobType, Purpose, QueueClass
 from models.states import DEAD, RUNNING, WAITING, JobStatus, in_sql, move
+from models.versions import SHOW
+
+__all__ = ["JobType", "Purpose", "QueueClass"]
 
 MESSAGE_CHARACTERS = 32_000
 DEFAULT_PRIORITY = 5
 PRIORITY_SECONDS = 60
 """One step of priority is worth this much waiting: linear ageing with a fixed key."""
-SHOWN_ATTEMPTS = 50
-"""A throttled job may be claimed often before its deadline; the newest of its attempts are shown."""
-
-
-class JobType(enum.StrEnum):
-    """What is asked of the model."""
-
-    CHAT = "chat"
-    SUMMARIZE = "summarize"
-
-
-class QueueClass(enum.StrEnum):
-    """Which workers may take a job: one Celery queue and one kind of worker process each."""
-
-    INTERACTIVE = "interactive"
-    """Somebody waits for it."""
-    BATCH = "batch"
-    """Part of a batch: nobody waits for this one in particular."""
 
 
 class Job(Base):
@@ -65,6 +51,7 @@ class Job(Base):
         CheckConstraint("attempt >= 0 AND lost_count >= 0 AND max_attempts > 0", name="counters_in_range"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_in_range"),
         CheckConstraint("(batch_id IS NULL) = (batch_position IS NULL)", name="position_iff_batch"),
+        CheckConstraint("(purpose = 'prompt') = (chat_id IS NULL)", name="chat_iff_for_one"),
         CheckConstraint("discarded_at IS NULL OR status = 'failed'", name="discarded_only_failed"),
         CheckConstraint(f"char_length(message) BETWEEN 1 AND {MESSAGE_CHARACTERS}", name="message_length"),
         # The announcer walks this index owner by owner, most urgent first.
@@ -97,6 +84,24 @@ class Job(Base):
         Index("ix_jobs_discarded", "finished_at", "id", postgresql_where=text("discarded_at IS NOT NULL")),
         # Partial, although that is true of all: else a look-up by id alone could be planned to walk through it.
         Index("ix_jobs_owner", "owner", "created_at", "id", postgresql_where=text("owner <> ''")),
+        # A message that comes while an answer still waits to be begun joins it; so does a call for a summary.
+        Index(
+            "uq_jobs_next_reply",
+            "chat_id",
+            unique=True,
+            postgresql_where=text("status = 'created' AND purpose = 'reply'"),
+        ),
+        Index(
+            "uq_jobs_next_summary",
+            "chat_id",
+            unique=True,
+            postgresql_where=text("finished_at IS NULL AND purpose = 'summary'"),
+        ),
+        Index("ix_jobs_chat", "chat_id", "created_at", "id", postgresql_where=text("chat_id IS NOT NULL")),
+        # What a chat waits for, however many jobs it has had.
+        Index(
+            "ix_jobs_chat_unfinished", "chat_id", postgresql_where=text("finished_at IS NULL AND chat_id IS NOT NULL")
+        ),
         {"postgresql_with": {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}},
     )
 
@@ -133,6 +138,8 @@ class Job(Base):
     """Fails if no worker has claimed it by then."""
     announced_at: Mapped[dt.datetime | None]
     """When Celery was last told; cleared by the claim."""
+    reserved: Mapped[Decimal | None] = mapped_column(Numeric)
+    """While it is announced or runs, and there is a budget: what it will probably cost."""
     deadline_at: Mapped[dt.datetime]
     deadline_seconds: Mapped[float]
     """The length of that deadline, so that a redrive can grant it again."""
@@ -149,6 +156,18 @@ class Job(Base):
     custom_id: Mapped[str | None] = mapped_column(Text)
     """What its owner calls it within the batch."""
 
+    purpose: Mapped[Purpose] = mapped_column(stored_by_value(Purpose), server_default=Purpose.PROMPT)
+    chat_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey("chats.id", ondelete="CASCADE"))
+    """Where its answer goes."""
+    up_to_seq: Mapped[int | None] = mapped_column(BigInteger)
+    """The newest message of the chat that it answers, or covers."""
+    asked_by: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), ForeignKey("users.id"))
+    """Whose message called the AI: nothing that they may not read may go into the prompt."""
+
+    reuses_answer: Mapped[bool] = mapped_column(server_default=text("false"))
+    """An answer that its owner was given to the very same prompt before will do."""
+    cached: Mapped[bool | None]
+    """Whether it was given such a one, and the model was not asked."""
     result: Mapped[str | None] = mapped_column(Text)
     truncated: Mapped[bool | None]
     """The reply was cut: by the model's own limit or by ours."""
@@ -182,6 +201,7 @@ class NewJob:
     run_at: dt.datetime | None = None
     """Not before; a time that has passed is now."""
     priority: int = DEFAULT_PRIORITY
+    reuse: bool = False
 
     def row(self) -> dict[str, object]:
         """The parameters of `_INSERT`, with an id of its own."""
@@ -191,10 +211,10 @@ class NewJob:
 
 _INSERT = """
     INSERT INTO jobs (id, owner, type, queue_class, message, priority, status, max_attempts, deadline_seconds, run_at,
-                      created_at, updated_at, next_attempt_at, due, rank_at, deadline_at, start_by)
+                      created_at, updated_at, next_attempt_at, due, rank_at, deadline_at, start_by, reuses_answer)
     SELECT CAST(:id AS uuid), :owner, :type, :queue_class, :message, :priority, 'created', :max_attempts,
            :deadline_seconds, :run_at, t, t, from_t, from_t <= t, from_t - make_interval(secs => :ahead),
-           from_t + make_interval(secs => :deadline_seconds), from_t + make_interval(secs => :ttl_seconds)
+           from_t + make_interval(secs => :deadline_seconds), from_t + make_interval(secs => :ttl_seconds), :reuse
     FROM (SELECT t, GREATEST(t, CAST(:run_at AS timestamptz)) AS from_t
           FROM (SELECT clock_timestamp() AS t) AS clock) AS clock
 """
@@ -233,24 +253,7 @@ def create_once(session: Session | Bare, new_job: NewJob, *, key: str, said: Map
     return str(row["id"]), True
 
 
-# PostgreSQL's own JSON times drop zeros at the end, so they would not sort as strings. Sessions are in UTC.
-_WIRE_TIME = r"""'YYYY-MM-DD"T"HH24\:MI\:SS.US"Z"'"""
-SHOW = f"""
-    SELECT id::text AS id, status, type, created_at, updated_at, next_attempt_at, result, error_code, error_message,
-           attempt, failures, max_attempts, model, truncated, degraded, fallback, note, owner, queue_class, due,
-           priority, run_at, deadline_at, discarded_at, batch_id::text AS batch_id, custom_id,
-           CAST(CEIL(EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())) AS int) AS due_in,
-           CASE WHEN attempt > 0 THEN ARRAY(
-               SELECT json_build_object(
-                   'attempt', attempt, 'startedAt', to_char(started_at, {_WIRE_TIME}),
-                   'askedAt', to_char(asked_at, {_WIRE_TIME}), 'finishedAt', to_char(finished_at, {_WIRE_TIME}),
-                   'outcome', outcome, 'errorCode', error_code,
-                   'tokens', json_build_array(prompt_tokens, completion_tokens))
-               FROM attempts WHERE job_id = jobs.id ORDER BY attempt DESC LIMIT {SHOWN_ATTEMPTS}
-           ) END AS newest_attempts
-    FROM jobs
-"""  # noqa: S608
-_SHOWN = text(f"{SHOW} WHERE id = CAST(:id AS uuid) AND {owners.READABLE}").execution_options(prepared=True)
+_SHOWN = text(f"{SHOW} WHERE id = CAST(:id AS uuid) AND {owners.READABLE_JOB}").execution_options(prepared=True)
 
 
 def shown(session: Session | Bare, job_id: str, *, reader: str) -> Mapping[Any, Any]:
@@ -285,9 +288,10 @@ def cancel_all(session: Session, job_ids: Sequence[str], *, reader: str) -> int:
         session,
         [{"id": job_id, "attempt": None} for job_id in job_ids],
         to=JobStatus.CANCELLED,
-        only_if=owners.READABLE,
+        only_if=owners.READABLE_JOB,
         reader=reader,
-        changes="finished_at = clock_timestamp(), lease_until = NULL, leased_by = NULL, announced_at = NULL",
+        changes="""finished_at = clock_timestamp(), lease_until = NULL, leased_by = NULL, announced_at = NULL,
+                   reserved = NULL""",
         log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'cancelled' FROM moved
                WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",
     )

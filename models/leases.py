@@ -88,7 +88,7 @@ def reap(session: Session) -> list[str]:
         [dict(row) for row in session.execute(_OVERDUE).mappings()],
         to=JobStatus.RETRYING,
         changes="""lost_count = jobs.lost_count + 1, next_attempt_at = clock_timestamp(), announced_at = NULL,
-                   lease_until = NULL, leased_by = NULL""",
+                   lease_until = NULL, leased_by = NULL, reserved = NULL""",
         log="""UPDATE attempts SET finished_at = moved.updated_at, outcome = 'lost', error_code = 'worker_lost'
                FROM moved
                WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",
@@ -117,7 +117,8 @@ def expire(session: Session) -> list[str]:
         [dict(row) for row in session.execute(_EXPIRED).mappings()],
         to=JobStatus.FAILED,
         leaving=WAITING,
-        changes="""finished_at = clock_timestamp(), announced_at = NULL, error_code = 'deadline_exceeded',
+        changes="""finished_at = clock_timestamp(), announced_at = NULL, reserved = NULL,
+                   error_code = 'deadline_exceeded',
                    error_message = CASE WHEN jobs.deadline_at < clock_timestamp()
                        THEN 'The job was not finished before its deadline.'
                        ELSE 'No worker began the job within its ttlSeconds.' END

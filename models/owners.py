@@ -34,6 +34,23 @@ def readable_by(reader: str) -> str:
     return _READABLE.format(reader=reader)
 
 
+# A reader that is no user gives no UUID, so no member.
+_READABLE_JOB = f"""(CASE WHEN jobs.chat_id IS NULL THEN {_READABLE}
+    ELSE {{reader}} = '*' AND jobs.result IS NULL OR EXISTS (
+    SELECT FROM chat_members WHERE chat_members.chat_id = jobs.chat_id
+    AND user_id = CAST(substring({{reader}} FROM '^user:([0-9a-f-]{{{{36}}}})$') AS uuid)) END)"""  # noqa: S608
+READABLE_JOB = _READABLE_JOB.format(reader=":reader")
+"""Of ``jobs``: what a chat asked, those read who are in it, and nobody who is not, though they asked.
+
+Who may read everything sees how such a job stands, and no answer: what is said in chats is for those in them.
+"""
+
+
+def readable_job_by(reader: str) -> str:
+    """The same where the reader is something else than a parameter."""
+    return _READABLE_JOB.format(reader=reader)
+
+
 _WITH_PORT = re.compile(r"\[(?P<v6>[0-9A-Fa-f:.]+)\](?::\d{1,5})?|(?P<v4>[0-9.]+):\d{1,5}")
 
 

@@ -8,6 +8,7 @@ revoked token may live on in another process.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -52,6 +53,18 @@ def of_session(session: Bare, session_id: str, *, user_id: str) -> Principal | N
     """The user who is signed in there; None if nobody is any more."""
     row = session.execute(_BY_SESSION, {"id": session_id, "user_id": user_id}).mappings().one_or_none()
     return None if row is None else Principal(user_id=row["user_id"], role=Role(row["role"]))
+
+
+_STANDING = text("""
+    SELECT sessions.id::text AS id FROM sessions JOIN users ON users.id = sessions.user_id
+    WHERE sessions.id = ANY(CAST(:ids AS uuid[]))
+    AND revoked_at IS NULL AND expires_at > clock_timestamp() AND deleted_at IS NULL
+""")
+
+
+def standing(session: Bare, session_ids: Collection[str]) -> set[str]:
+    """Those of these sessions in which somebody is still signed in."""
+    return {row["id"] for row in session.execute(_STANDING, {"ids": list(session_ids)}).mappings().all()}
 
 
 def of_key(session: Bare, key: str) -> Principal | None:

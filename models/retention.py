@@ -82,7 +82,7 @@ def sweep_tombstones(session: Session, *, most: int) -> int:
 _LEFT = text(f"""
     SELECT EXISTS (SELECT FROM tombstones WHERE job_id = CAST(:id AS uuid) AND {owners.READABLE}) AS gone,
            EXISTS (SELECT FROM tombstones WHERE job_id = CAST(:id AS uuid) AND NOT {owners.READABLE}) OR
-           EXISTS (SELECT FROM jobs WHERE id = CAST(:id AS uuid) AND NOT {owners.READABLE}) AS anothers
+           EXISTS (SELECT FROM jobs WHERE id = CAST(:id AS uuid) AND NOT {owners.READABLE_JOB}) AS anothers
 """)  # noqa: S608
 
 

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock, principals
 from models.base import Base
+from models.touched import revoked
 
 REPLAY_SECONDS = 10
 MOST_SESSIONS = 50
@@ -164,11 +165,14 @@ def renew(session: Session, token: str, *, successor: str, days: float) -> Renew
 def revoke(session: Session, session_id: str) -> str | None:
     """End it; answers whose it was, or None if it had ended before."""
     user_id: str | None = session.execute(_REVOKE, {"id": session_id, "user_id": None, "but": None}).scalar()
+    if user_id is not None:
+        revoked(session, user_id)
     return user_id
 
 
 def revoke_all(session: Session, user_id: str, *, but: str | None = None) -> int:
     """End all sessions of a user, perhaps ``but`` one; how many there were."""
+    revoked(session, user_id)
     return len(session.execute(_REVOKE, {"id": None, "user_id": user_id, "but": but}).all())
 
 

@@ -18,15 +18,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from models import prices
 from models.knobs.accounts import AccountKnobs
+from models.knobs.cache import CacheKnobs
+from models.knobs.cost import CostKnobs
 from models.knobs.jobs import JobKnobs
 from models.knobs.limits import LimitKnobs
 from models.knobs.llm import ModelKnobs
+from models.knobs.notify import NotifyKnobs
 from models.knobs.safety import SafetyKnobs
 from models.knobs.servers import ServerKnobs
+from models.prices import Prices
 
 OFFLINE = "offline"
 """In the chain of models: the provider that needs none."""
+
+THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 class SettingRefused(ValueError):
@@ -34,13 +41,20 @@ class SettingRefused(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(LimitKnobs, JobKnobs, ModelKnobs, SafetyKnobs, AccountKnobs, ServerKnobs):
+class Settings(
+    CostKnobs, NotifyKnobs, CacheKnobs, LimitKnobs, JobKnobs, ModelKnobs, SafetyKnobs, AccountKnobs, ServerKnobs
+):
     """All settings, validated. Durations are seconds. (A dataclass lists its last base's fields first.)"""
 
     @property
     def data_folder(self) -> pathlib.Path:
         """The folder of ``PARLEY_DATA``, whole."""
         return pathlib.Path(self.data).resolve()
+
+    @property
+    def own_gateway_port(self) -> int:
+        """Where the gateway listens."""
+        return self.gateway_port or self.port + 1
 
     @property
     def libpq_url(self) -> str:
@@ -56,6 +70,11 @@ class Settings(LimitKnobs, JobKnobs, ModelKnobs, SafetyKnobs, AccountKnobs, Serv
     def llm_chain(self) -> tuple[str, ...]:
         """The models that may be asked, the first choice first."""
         return (self.llm_model or OFFLINE, *filter(None, self.llm_fallbacks.split(",")))
+
+    @property
+    def prices(self) -> Prices:
+        """What models cost, as ``PRICES_FILE`` says."""
+        return prices.table(self.prices_file)
 
     @property
     def llm_remote(self) -> tuple[str, ...]:
@@ -103,6 +122,15 @@ def _check_combinations(settings: Settings) -> None:
             "LLM_MODEL: 'offline' is the name of the built-in provider; for example LLM_MODEL=llama3.2"
         )
     _check_chain(settings)
+    if settings.own_gateway_port in (settings.port, 2**16):
+        raise SettingRefused("GATEWAY_PORT: leaves no port of its own to the gateway; for example GATEWAY_PORT=8002")
+    _check_webhook(settings)
+    if settings.metrics_port and settings.metrics_host not in THIS_MACHINE and not settings.metrics_token:
+        raise SettingRefused(
+            "METRICS_TOKEN: is empty although METRICS_HOST is not this machine alone; "
+            "for example METRICS_TOKEN=$(openssl rand -hex 24)"
+        )
+    _check_budgets(settings)
     if settings.retry_base_seconds > settings.retry_max_seconds:
         raise SettingRefused("RETRY_BASE_SECONDS: is above RETRY_MAX_SECONDS; for example RETRY_BASE_SECONDS=2")
     if settings.previous_token_key and settings.previous_token_key == settings.token_key:
@@ -137,6 +165,28 @@ def _check_chain(settings: Settings) -> None:
     ):
         if wrong:
             raise SettingRefused(f"LLM_FALLBACKS: {why}; for example LLM_FALLBACKS=gpt-4o-mini,offline")
+
+
+def _check_budgets(settings: Settings) -> None:
+    """What has no price cannot be held against a budget."""
+    for name in ("budget_day", "budget_owner_day"):
+        if not getattr(settings, name):
+            continue
+        env = Settings.__dataclass_fields__[name].metadata["env"]
+        for model in settings.llm_chain:
+            if model not in settings.prices.models:
+                raise SettingRefused(f"{env}: is set, but no price of {model} is; for example leave {env} empty")
+
+
+def _check_webhook(settings: Settings) -> None:
+    if settings.notify_sender != "webhook":
+        return
+    _check_named(settings, "notify_webhook_url", "notify_webhook_secret")
+    if not settings.notify_webhook_private and not settings.notify_webhook_url.startswith("https://"):
+        raise SettingRefused(
+            "NOTIFY_WEBHOOK_URL: is not https, which only NOTIFY_WEBHOOK_PRIVATE permits; "
+            "for example NOTIFY_WEBHOOK_URL=https://push.example.com/parley"
+        )
 
 
 def _check_named(settings: Settings, *names: str) -> None:

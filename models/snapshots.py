@@ -7,6 +7,7 @@ counts once, for all who ask.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,9 +62,9 @@ _BACKLOG = text(
     _STORE.format(
         queue="",
         body=f"""(
-            SELECT jsonb_build_object('waiting', COALESCE(sum(waiting), 0), 'owners', COALESCE(
-                jsonb_object_agg(owner, waiting) FILTER (WHERE place <= {MOST_OWNERS}),
-                '{{}}'))
+            SELECT jsonb_build_object(
+                'budget', CAST(:budget AS jsonb), 'waiting', COALESCE(sum(waiting), 0),
+                'owners', COALESCE(jsonb_object_agg(owner, waiting) FILTER (WHERE place <= {MOST_OWNERS}), '{{}}'))
             FROM (SELECT owner, count(*) AS waiting, row_number() OVER (ORDER BY count(*) DESC) AS place
                   FROM jobs WHERE status IN {in_sql(WAITING)} GROUP BY owner) AS owners)""",  # noqa: S608
     )
@@ -87,9 +88,13 @@ def take(session: Session, queue_class: str, *, share: int, paused_from: int | N
     )
 
 
-def take_backlog(session: Session) -> None:
-    """Note how much waits, in all and of each owner. Reads the index of all waiting jobs."""
-    session.execute(_BACKLOG, {"name": BACKLOG})
+def take_backlog(session: Session, *, budget: Mapping[str, Any] | None = None) -> None:
+    """Note how much waits, in all and of each owner. Reads the index of all waiting jobs.
+
+    Args:
+        budget: for whom nothing is left of it (`models.budgets.Purse.as_json`); None: there is none.
+    """
+    session.execute(_BACKLOG, {"name": BACKLOG, "budget": json.dumps(budget)})
 
 
 def latest(session: Session | Bare) -> Mapping[str, Any]:

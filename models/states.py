@@ -73,9 +73,11 @@ _TYPES = {
     "delay": "float8",
     "truncated": "boolean",
     "degraded": "boolean",
+    "cached": "boolean",
     "fallback": "int",
     "prompt_tokens": "int",
     "completion_tokens": "int",
+    "cost": "numeric",
 }
 
 # Only what was `held` is written: a batch may hold endings of two attempts of one

@@ -15,23 +15,28 @@ import hmac
 import re
 import unicodedata
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Index, LargeBinary, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import clock
+from models.account_errors import UsernameTaken, UserNotFound
 from models.base import Bare, Base, stored_by_value
-from models.errors import UsernameTaken, UserNotFound
+from models.errors import UnknownMember
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{2,31}")
 USERNAME_GIVEN = 64
 """Characters in which somebody may spell one: NFKC makes more of some, and fewer of others."""
 RESERVED = re.compile(r"admin(istrator)?|all|everyone|guest|here|moderator|nobody|operator|parley|root|support|system")
 """Usernames that would pass for the service, or for everybody in a room."""
+AI_ID = "00000000-0000-4000-8000-0000000000a1"
+"""The AI: a user like any other, except that nobody can sign in as it. A migration makes it."""
 DISPLAY_NAME_CHARACTERS = 64
 NOBODYS_NAME = "Deleted user"
+_UUID_CHARACTERS = 36
+"""More than any username has, so that the one cannot be taken for the other."""
 
 
 class Role(enum.StrEnum):
@@ -52,6 +57,7 @@ class User(Base):
     __table_args__ = (
         CheckConstraint("(deleted_at IS NULL) = (username IS NOT NULL)", name="username_until_deleted"),
         CheckConstraint("deleted_at IS NULL OR password_hash IS NULL", name="no_password_once_deleted"),
+        CheckConstraint("NOT is_ai OR password_hash IS NULL", name="nobody_is_the_ai"),
         Index("uq_users_username", "username", unique=True),
         Index("ix_users_created_at", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
         # For the sweep of what somebody has left behind.
@@ -67,6 +73,7 @@ class User(Base):
     phone_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     """HMAC of the number; the number itself is kept nowhere. Not unique: nobody has proved that it is theirs."""
     role: Mapped[Role] = mapped_column(stored_by_value(Role), server_default=Role.USER)
+    is_ai: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
     last_active_at: Mapped[dt.datetime] = mapped_column(server_default=clock.now())
     """To the hour: it is written when tokens are, not with every request."""
@@ -90,15 +97,15 @@ def canonical(username: str) -> str:
     return spelled
 
 
-def display_name(given: str) -> str:
-    """A name to be shown, as it is kept: NFC, without white space around it.
+def display_name(given: str, *, most: int = DISPLAY_NAME_CHARACTERS) -> str:
+    """A name to be shown, of a person or a thing, as it is kept: NFC, without white space around it.
 
     Raises:
         ValueError: it is empty, too long, or holds what no screen shows as it is (line ends, escapes, marks that
             turn the direction of writing).
     """
     name = unicodedata.normalize("NFC", given).strip()
-    if not 1 <= len(name) <= DISPLAY_NAME_CHARACTERS:
+    if not 1 <= len(name) <= most:
         raise ValueError(given)
     # C: control, format, surrogate, private, unassigned; Zl and Zp: line and paragraph separators.
     if any(unicodedata.category(letter)[0] == "C" or unicodedata.category(letter) in ("Zl", "Zp") for letter in name):
@@ -164,6 +171,37 @@ def one(session: Session | Bare, user_id: str) -> Mapping[Any, Any]:
     return user
 
 
+_NAMED = text("""
+    SELECT id::text AS id, username FROM users WHERE deleted_at IS NULL AND NOT is_ai
+    AND (id = ANY(CAST(:ids AS uuid[])) OR username = ANY(CAST(:usernames AS text[])))
+""")
+
+
+def named(session: Session, names: Collection[str]) -> Sequence[str]:
+    """Ids of the people of these names, each an id or a username; everybody once. The AI is none of them.
+
+    Raises:
+        UnknownMember: nobody has one of the names.
+    """
+    spelled = {given: _one_spelling(given) for given in names}
+    known = list(filter(None, spelled.values()))
+    given = {"ids": [name for name in known if len(name) == _UUID_CHARACTERS]}
+    given["usernames"] = [name for name in known if len(name) != _UUID_CHARACTERS]
+    found = session.execute(_NAMED, given).all()
+    there = {name for person in found for name in person}
+    for name, spelling in spelled.items():
+        if spelling not in there:
+            raise UnknownMember(name)
+    return [person.id for person in found]
+
+
+def _one_spelling(name: str) -> str | None:
+    try:
+        return str(uuid.UUID(name)) if len(name) == _UUID_CHARACTERS else canonical(name)
+    except ValueError:
+        return None
+
+
 _ACTIVE = text("""
     UPDATE users SET last_active_at = clock_timestamp(), password_hash = COALESCE(:better, password_hash)
     WHERE id = CAST(:id AS uuid) AND deleted_at IS NULL AND password_hash = :verified RETURNING id
@@ -202,10 +240,10 @@ def change(session: Session, user_id: str, *, verified: str | None = None, **cha
 
 
 _SET_ROLE = text(f"""
-    UPDATE users SET role = :role WHERE id = CAST(:id AS uuid) AND deleted_at IS NULL RETURNING {_SHOWN}
+    UPDATE users SET role = :role WHERE id = CAST(:id AS uuid) AND deleted_at IS NULL AND NOT is_ai RETURNING {_SHOWN}
 """)  # noqa: S608
 _PAGE = text(f"""
-    SELECT {_SHOWN} FROM users WHERE deleted_at IS NULL
+    SELECT {_SHOWN} FROM users WHERE deleted_at IS NULL AND NOT is_ai
     AND (CAST(:username AS text) IS NULL OR username = :username)
     AND (CAST(:key_prefix AS text) IS NULL OR id IN (
         SELECT user_id FROM api_keys WHERE prefix = :key_prefix AND revoked_at IS NULL))

@@ -13,8 +13,30 @@ from typing import Any
 from sqlalchemy import text
 
 from models.base import Bare
-from models.jobs import SHOW
-from models.owners import readable_by
+from models.owners import readable_job_by
+
+SHOWN_ATTEMPTS = 50
+"""A throttled job may be claimed often before its deadline; the newest of its attempts are shown."""
+# PostgreSQL's own JSON times drop zeros at the end, so they would not sort as strings. Sessions are in UTC.
+_WIRE_TIME = r"""'YYYY-MM-DD"T"HH24\:MI\:SS.US"Z"'"""
+SHOW = f"""
+    SELECT id::text AS id, status, type, created_at, updated_at, next_attempt_at, result, error_code, error_message,
+           attempt, failures, max_attempts, model, truncated, degraded, cached, fallback, note, owner, queue_class,
+           due, priority, run_at, deadline_at, discarded_at, batch_id::text AS batch_id, custom_id,
+           chat_id::text AS chat_id, purpose,
+           CAST(CEIL(EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())) AS int) AS due_in,
+           CASE WHEN attempt > 0 THEN ARRAY(
+               SELECT json_build_object(
+                   'attempt', attempt, 'startedAt', to_char(started_at, {_WIRE_TIME}),
+                   'askedAt', to_char(asked_at, {_WIRE_TIME}), 'finishedAt', to_char(finished_at, {_WIRE_TIME}),
+                   'outcome', outcome, 'errorCode', error_code,
+                   'cost', trim_scale(cost)::text,
+                   'tokens', json_build_array(prompt_tokens, completion_tokens))
+               FROM attempts WHERE job_id = jobs.id ORDER BY attempt DESC LIMIT {SHOWN_ATTEMPTS}
+           ) END AS newest_attempts,
+           CASE WHEN attempt > 0 THEN (SELECT sum(cost) FROM attempts WHERE job_id = jobs.id) END AS cost
+    FROM jobs
+"""  # noqa: S608
 
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -22,7 +44,7 @@ _VERSIONS = text("SELECT id::text AS id, status, attempt, updated_at FROM jobs W
 # An array of ids and one of readers: jobs are found by their keys, each for whoever wants to see it.
 _SHOWN = text(f"""
     SELECT shown.*, reader FROM unnest(CAST(:ids AS uuid[]), CAST(:readers AS text[])) AS wanted(wanted_id, reader),
-    LATERAL ({SHOW} WHERE id = wanted_id AND {readable_by("wanted.reader")}) AS shown
+    LATERAL ({SHOW} WHERE id = wanted_id AND {readable_job_by("wanted.reader")}) AS shown
 """)  # noqa: S608
 
 

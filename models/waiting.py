@@ -26,6 +26,7 @@ from psycopg2 import extensions
 Ready = Callable[[int, bool, float], bool]
 """``(descriptor, for_writing, seconds) -> whether it became ready in time``."""
 
+_WAITS = (extensions.POLL_READ, extensions.POLL_WRITE)
 _ESTABLISHED = (extensions.STATUS_READY, extensions.STATUS_BEGIN, extensions.STATUS_PREPARED)
 
 
@@ -65,6 +66,8 @@ def bound_every_wait(*, connect_seconds: float, statement_seconds: float, ready:
         if isinstance(connection, Answering):
             until = min(until, _answer_by.get())
         while (state := connection.poll()) != extensions.POLL_OK:
+            if state not in _WAITS:
+                raise psycopg2.OperationalError("the connection to the database broke")
             left = until - time.monotonic()
             if left <= 0 or not ready(connection.fileno(), state == extensions.POLL_WRITE, left):
                 raise psycopg2.OperationalError("the database did not answer in time")

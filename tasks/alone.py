@@ -26,6 +26,22 @@ from tasks.llm import provider_from
 from tasks.llm.base import DEADLINE, Call, Kind, Prompt, ProviderError, Reply, Usage
 
 EXIT_SECONDS = 5
+AT_ONCE = 2
+_PLACES = threading.Semaphore(AT_ONCE)
+
+
+def in_turn(prompt: Prompt, call: Call) -> Reply:
+    """`reply`, as soon as fewer than `AT_ONCE` others are alone.
+
+    Raises:
+        ProviderError: as there; or ``no_room_alone`` if the call's time was over first.
+    """
+    if not _PLACES.acquire(timeout=call.seconds_left()):
+        raise ProviderError("No process was free to run this job alone.", kind=Kind.THROTTLED, code="no_room_alone")
+    try:
+        return reply(prompt, call)
+    finally:
+        _PLACES.release()
 
 
 def reply(prompt: Prompt, call: Call) -> Reply:

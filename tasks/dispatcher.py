@@ -5,10 +5,12 @@ time for each queue class, whichever takes the advisory lock; all may reap. It
 is the only process that publishes to Celery, so a dead or frozen Redis is
 waited for here and nowhere else.
 
-Four loops, so that a publish which waits for Redis, or a long clearing out, does
+Six loops, so that a publish which waits for Redis, or a long clearing out, does
 not keep leases from being reaped: *announce* (woken by NOTIFY, else every 100 ms),
 *keep* (every second: amnesty, reap, deadlines, heartbeat), *count* (every second:
-what waits, and who stands where) and *prune* (every minute).
+what waits, and who stands where), *notify* (every second: who is to be told of
+messages), *prune* and *sweep* (every minute: what nobody needs any more, and which
+chats' summaries have fallen behind).
 """
 
 from __future__ import annotations
@@ -32,19 +34,27 @@ from models import (
     invitations,
     leases,
     logs,
+    metrics_port,
+    notifications,
     quotas,
     retention,
     sessions,
     settings,
     snapshots,
+    spending,
     waiting,
 )
 from models.base import Session, is_outage
 from models.jobs import QueueClass
-from models.live import changes
+from models.live import changes, chat_changes
+from models.live.presence import Presences
 from models.settings import Settings
-from tasks import replies
+from tasks import metrics, replies
+from tasks.cashier import Cashier
 from tasks.gates import Gates
+from tasks.notifier import Notifier
+from tasks.senders import sender_of
+from tasks.sweeper import Sweeper
 from tasks.wakeup import WakeUp
 from tasks.watchdog import Watchdog
 
@@ -54,7 +64,7 @@ GATHER_SECONDS = 0.01
 KEEP_SECONDS = 1.0
 EXPIRED_ROUNDS = 20
 """Bundles of a tick: a whole batch may run out of time at one moment."""
-PRUNE_SECONDS = 60.0
+PRUNE_SECONDS = SWEEP_SECONDS = 60.0
 COUNT_SECONDS = 1.0
 COUNT_SHARE = 20
 PRUNED_AT_ONCE = 1000
@@ -65,14 +75,19 @@ LONGEST_PAUSE_SECONDS = 2.0
 log = logs.logger()
 
 
-def announce(queue_class: str, *, gates: Gates, again_after: float) -> int:
+def announce(queue_class: str, *, gates: Gates, again_after: float, cashier: Cashier | None = None) -> int:
     """Announce the due jobs of one class that fit the window and get through; how many were published."""
     with Session.begin() as session:
         if not announcements.take_turn(session, queue_class):
             return 0
         room = announcements.room(session, queue_class, again_after=again_after)
-        hints = gates.stamp(session, queue_class, room=room, again_after=again_after)
+        if cashier is None:
+            hints = gates.stamp(session, queue_class, room=room, again_after=again_after)
+        else:
+            hints = cashier.stamp(session, queue_class, gates=gates, room=room, again_after=again_after)
     gates.report()
+    if cashier is not None:
+        cashier.report()
     return _publish(hints, queue_class)
 
 
@@ -87,6 +102,7 @@ def _publish(hints: list[tuple[str, int]], queue_class: str) -> int:
             with Session.begin() as session:
                 announcements.take_back(session, hints[sent:])
             return sent
+        metrics.ANNOUNCED.labels(queue_class).inc(len(bundle))
     return len(hints)
 
 
@@ -104,6 +120,8 @@ def keep(*, lease_seconds: float) -> None:
             expired += (some := leases.expire(session))
         if len(some) < leases.REAPED_AT_ONCE:
             break
+    metrics.REAPED.inc(len(lost))
+    metrics.EXPIRED.inc(len(expired))
     for event, job_ids in (("lease_reaped", lost), ("deadline_exceeded", expired)):
         for job_id in job_ids:
             log.warning(event, job_id=job_id)
@@ -114,7 +132,7 @@ def prune(*, retention_days: float, audit_days: float, session_days: float, most
     with Session.begin() as session:
         keys = idempotency.prune(session, most=most)
         heartbeats.prune(session)
-        days = quotas.prune(session, most=most)
+        days = max(quotas.prune(session, most=most), spending.prune(session, most=most))
     with Session.begin() as session:
         removed = retention.sweep(session, days=retention_days, most=most)
     with Session.begin() as session:
@@ -123,6 +141,7 @@ def prune(*, retention_days: float, audit_days: float, session_days: float, most
         notes = audit.sweep(session, days=audit_days, most=most)
     with Session.begin() as session:
         ended = [table.prune(session, most=most) for table in (api_keys, invitations)]
+        ended.append(notifications.prune(session, most=most))
         ended.append(sessions.prune(session, most=most, days=session_days))
     with Session.begin() as session:
         some_left = erasures.sweep(session, most=erasures.PIECE)
@@ -136,13 +155,16 @@ class Dispatcher:
 
     def __init__(self, ours: Settings) -> None:
         self._settings = ours
+        self._notifier = Notifier(sender_of(ours), Presences(ours))
         self._stopping = threading.Event()
         self._wakeup = WakeUp(ours)
         self._watchdog = Watchdog(seconds=ours.watchdog_seconds)
         self._gates = Gates(
             ours.llm_chain, guarded=ours.llm_remote if ours.breaker_calls else (), least_calls=ours.breaker_calls
         )
+        self._cashier = Cashier.of(ours)
         self._gates_kept = False
+        self._sweeper = Sweeper()
         self._name = heartbeats.name_of_this_process()
 
     def stop(self) -> None:
@@ -153,7 +175,7 @@ class Dispatcher:
         """All loops; returns when they have ended."""
         others = [
             threading.Thread(target=self._loop, args=[tick], name=tick.__name__, daemon=True)
-            for tick in (self._keep, self._count, self._prune)
+            for tick in (self._keep, self._count, self._notify, self._prune, self._sweep)
         ]
         for thread in others:
             thread.start()
@@ -171,7 +193,8 @@ class Dispatcher:
         with Session.begin() as session:
             announcements.promote(session)
         published = [
-            announce(each, gates=self._gates, again_after=self._settings.announce_seconds) for each in QueueClass
+            announce(each, gates=self._gates, again_after=self._settings.announce_seconds, cashier=self._cashier)
+            for each in QueueClass
         ]
         if any(published):
             self._stopping.wait(GATHER_SECONDS)
@@ -183,7 +206,9 @@ class Dispatcher:
         begun_at = time.monotonic()
         with Session.begin() as session:
             if announcements.take_turn(session, snapshots.BACKLOG):
-                snapshots.take_backlog(session)
+                snapshots.take_backlog(
+                    session, budget=None if self._cashier is None else self._cashier.standing(session)
+                )
                 for each in QueueClass:
                     room = announcements.room(session, each, again_after=self._settings.announce_seconds)
                     snapshots.take(session, each, share=room.share, paused_from=self._gates.paused_from(room.breakers))
@@ -195,6 +220,10 @@ class Dispatcher:
         keep(lease_seconds=self._settings.lease_seconds)
         self._rest(self._keep, KEEP_SECONDS)
 
+    def _notify(self) -> None:
+        self._watchdog.heard(self._notify.__name__, again_within=notifications.LEASE_SECONDS)
+        self._rest(self._notify, self._notifier.tick())
+
     def _prune(self) -> None:
         """While much is left it goes on, but rests for as long as it has worked."""
         begun_at = time.monotonic()
@@ -203,6 +232,12 @@ class Dispatcher:
             retention_days=ours.job_retention_days, audit_days=ours.audit_retention_days, session_days=ours.session_days
         )
         self._rest(self._prune, time.monotonic() - begun_at if may_be_more else PRUNE_SECONDS)
+
+    def _sweep(self) -> None:
+        """As above."""
+        begun_at = time.monotonic()
+        has_more = self._sweeper.sweep()
+        self._rest(self._sweep, time.monotonic() - begun_at if has_more else SWEEP_SECONDS)
 
     def _rest(self, tick: Callable[[], None], seconds: float) -> None:
         """The end of this tick, so that the next comes so many seconds later."""
@@ -235,6 +270,8 @@ def main() -> None:
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
     base.open_database(ours, name="dispatcher")
     changes.publish_from_now_on(ours)
+    chat_changes.cache_from_now_on(ours)
+    metrics_port.serve(ours)
     dispatcher = Dispatcher(ours)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: dispatcher.stop())

@@ -42,8 +42,14 @@ class Gates:
         """See to it that each guarded model has its row."""
         breakers.keep(session, self._guarded)
 
-    def stamp(self, session: Session, queue_class: str, *, room: Room, again_after: float) -> list[Hint]:
-        """Bring the breakers up to date, then `announcements.stamp` for what they let through."""
+    def stamp(
+        self, session: Session, queue_class: str, *, room: Room, again_after: float, resting: Sequence[str] = ()
+    ) -> list[Hint]:
+        """Bring the breakers up to date, then `announcements.stamp` for what they let through.
+
+        Args:
+            resting: owners whose jobs wait for something else.
+        """
         self._news.clear()
         known = {seen.model: self._judge(session, seen, again_after=again_after) for seen in room.breakers}
         chain = [known.get(model, Seen(model=model)) for model in self._chain]
@@ -55,7 +61,8 @@ class Gates:
             left = replace(room, free=room.free - len(hints))
             if not left.free:
                 break
-            found = announcements.stamp(session, queue_class, room=left, again_after=again_after, only=each)
+            only = replace(each, resting=list(resting))
+            found = announcements.stamp(session, queue_class, room=left, again_after=again_after, only=only)
             if found and chain[each.choice].state is BreakerState.OPEN:
                 self._send_probe(session, chain[each.choice], found[0])
             hints += found

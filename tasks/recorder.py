@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from models import attempts, logs
 from models.attempts import Ending
 from models.base import Session, is_outage
+from tasks import metrics
 from tasks.watchdog import Watchdog
 
 LARGEST_BATCH = 500
@@ -75,7 +76,9 @@ class Recorder:
         with Session.begin() as session:
             taken = attempts.record(session, batch)
         for ending in batch:
-            event = "attempt_ended" if (ending.job_id, ending.attempt) in taken else "attempt_fenced"
+            is_taken = (ending.job_id, ending.attempt) in taken
+            metrics.recorded(ending, taken=is_taken)
+            event = "attempt_ended" if is_taken else "attempt_fenced"
             log.info(
                 event,
                 job_id=ending.job_id,

@@ -13,9 +13,10 @@ from typing import Any
 
 from celery import signals
 
-from models import base, heartbeats, logs, settings, waiting
+from models import base, heartbeats, logs, metrics_port, settings, waiting
 from models.jobs import QueueClass
-from models.live import changes
+from models.live import changes, chat_changes
+from models.live.reply_cache import ReplyCache
 from tasks.celery_app import celery_app
 from tasks.hearing import Hearing
 from tasks.llm import provider_from
@@ -63,8 +64,14 @@ def _open(**_: Any) -> None:
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
     base.open_database(ours, name="worker")
     changes.publish_from_now_on(ours)
+    cache = chat_changes.cache_from_now_on(ours)
+    metrics_port.serve(ours)
     _Process.runner = Runner(
-        ours, provider_from(ours), name=heartbeats.name_of_this_process(), queue_class=_queue_class()
+        ours,
+        provider_from(ours),
+        name=heartbeats.name_of_this_process(),
+        queue_class=_queue_class(),
+        kept=ReplyCache(ours, cache.circuit),
     )
 
 
@@ -83,6 +90,10 @@ def _begin(**_: Any) -> None:
     Hearing(_Process.runner).start()
     _Process.runner.watchdog.start()
     Teller(_Process.runner).start()
+    ours = settings.current()
+    for model in ours.llm_chain:
+        if model not in ours.prices.models:
+            log.warning("price_unknown", model=model)
     log.info(
         "worker_ready",
         worker=_Process.runner.name,

@@ -12,6 +12,9 @@ fit one process of about 130 MB, and whatever library a provider brings works.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import math
 import threading
 import time
@@ -19,25 +22,27 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from models import attempts, breakers, logs
 from models.attempts import Claimed, Ending, Outcome
-from models.base import Session
+from models.base import Session, is_outage
 from models.jobs import QueueClass
+from models.live.reply_cache import ReplyCache
 from models.settings import Settings
-from tasks import alone, retry
-from tasks.llm.base import Call, Kind, Prompt, Provider, ProviderError, Reply
+from tasks import alone, endings, metrics, purposes, retry, reuse
+from tasks.chat_turns import Limits
+from tasks.llm import speakers
+from tasks.llm.base import LOST, ROLLING_SUMMARY, STOPPING, Call, Prompt, Provider, ProviderError, Reply
 from tasks.recorder import Recorder
 from tasks.watchdog import Watchdog
 
 CLAIMER = "claimer"
 ALONE_FROM_LOST_COUNT = 3
-ALONE_AT_ONCE = 2
 MOST_HINTS = 10_000
 """Kept while no slot is free. The dispatcher's window is far below it; the oldest go first."""
 WRITE_SECONDS = 1.5
 """At the end of `Runner.stop`: for broken calls to return and be written."""
-LOST, STOPPING = "lost", "stopping"
-"""Why a call is aborted, besides its deadline: cancelled or taken over; this process stops."""
 
 log = logs.logger()
 
@@ -62,22 +67,30 @@ class Runner:
     Args:
         name: of this process; stands in ``jobs.leased_by``.
         queue_class: of the jobs it gets.
+        kept: answers that may be given again; None: there are none.
     """
 
     def __init__(
-        self, settings: Settings, provider: Provider, *, name: str, queue_class: QueueClass = QueueClass.INTERACTIVE
+        self,
+        settings: Settings,
+        provider: Provider,
+        *,
+        name: str,
+        queue_class: QueueClass = QueueClass.INTERACTIVE,
+        kept: ReplyCache | None = None,
     ) -> None:
         self.settings, self.provider, self.name, self.queue_class = settings, provider, name, queue_class
         self.watchdog = Watchdog(seconds=settings.watchdog_seconds)
         self.recorder = Recorder(on_done=self._done, watchdog=self.watchdog)
         self.hinted_at = time.monotonic()
         self.stopping = False
+        self._prices = settings.prices.models
         self._free = settings.worker_slots
         self._changed = threading.Condition()
         self._running: dict[Hint, Running] = {}
         self._hints: deque[tuple[float, Hint]] = deque(maxlen=MOST_HINTS)
-        self._alone = threading.Semaphore(ALONE_AT_ONCE)
         self._chain = (provider.model, *settings.llm_chain[1:])
+        self._kept, self._calls = kept, metrics.Calls(self._chain)
         self._backoff = retry.Backoff(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
         threading.Thread(target=self._claim_for_ever, name=CLAIMER, daemon=True).start()
 
@@ -135,6 +148,7 @@ class Runner:
             with self._changed:
                 self._free += len(hints) - len(claims)
                 self._changed.notify_all()
+        metrics.waited(claims, self.queue_class.value)
         self._start(claims)
 
     def _start(self, claims: Sequence[Claimed]) -> None:
@@ -172,14 +186,14 @@ class Runner:
 
     def _release_all(self, claims: Sequence[Claimed]) -> None:
         for claimed in claims:
-            self.recorder.put(_released(claimed))
+            self.recorder.put(endings.released(claimed))
 
     def _start_thread(self, running: Running) -> None:
         try:
             threading.Thread(target=self._run, args=[running], name=f"job {running.claimed.id}", daemon=True).start()
         except RuntimeError:  # no more threads are to be had here
             log.exception("thread_refused", job_id=running.claimed.id)
-            self.recorder.put(_released(running.claimed))
+            self.recorder.put(endings.released(running.claimed))
 
     def _running_of(self, claimed: Claimed) -> Running:
         left = max(0.0, claimed.seconds_left)
@@ -192,33 +206,43 @@ class Runner:
             ending = self._ending(running)
         finally:
             if ending is not None:
-                self.recorder.put(ending)
+                self.recorder.put(endings.priced(ending, self._prices.get(self._model(running))))
             else:  # A bug: the trace is in the log, the lease runs out, and the reaper gives the job its next attempt.
                 self._done([_key(running.claimed)])
 
     def _ending(self, running: Running) -> Ending:
         try:
-            return _completed(running.claimed, self._ask(running), degraded=self._choice(running.claimed) > 0)
+            limits = Limits(model=self._model(running), tokens=self.settings.llm_context_tokens)
+            answer = purposes.answer(running.claimed, functools.partial(self._ask, running), limits)
+            return endings.completed(running.claimed, answer, degraded=self._choice(running.claimed) > 0)
         except ProviderError as error:
             return self._failure(running, error)
+        except SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
+            log.warning("prompt_waits", error=type(error).__name__)
+            return endings.released(running.claimed)
 
-    def _ask(self, running: Running) -> Reply:
-        claimed = running.claimed
-        prompt = Prompt(type=claimed.type, message=claimed.message, model=self._chain[self._choice(claimed)])
-        if claimed.lost_count < ALONE_FROM_LOST_COUNT:
-            return self.provider.reply(prompt, running.call)
-        if not self._alone.acquire(timeout=running.call.seconds_left()):
-            raise ProviderError("No process was free to run this job alone.", kind=Kind.THROTTLED, code="no_room_alone")
-        try:
-            return alone.reply(prompt, running.call)
-        finally:
-            self._alone.release()
+    def _ask(self, running: Running, prompt: Prompt) -> Reply:
+        prompt = dataclasses.replace(prompt, model=self._model(running))
+        running.call.not_before = prompt.not_before
+        with running.call.aside() if prompt.type == ROLLING_SUMMARY else contextlib.nullcontext():
+            reply = reuse.answered(running.claimed, prompt, self._kept, lambda: self._reply(running, prompt))
+        return dataclasses.replace(reply, text=speakers.without_name(reply.text, prompt.not_before))
+
+    def _model(self, running: Running) -> str:
+        return self._chain[self._choice(running.claimed)]
+
+    def _reply(self, running: Running, prompt: Prompt) -> Reply:
+        ask = alone.in_turn if running.claimed.lost_count >= ALONE_FROM_LOST_COUNT else self.provider.reply
+        return self._calls.measured(self._model(running), lambda: ask(prompt, running.call))
 
     def _failure(self, running: Running, error: ProviderError) -> Ending:
         claimed = running.claimed
         if running.call.aborted in (LOST, STOPPING):
-            # A lost one is released too: that matches no row any more, but keeps the tokens of the broken call.
-            return _released(claimed, error)
+            # A lost one is released too: that matches no row any more, but keeps the tokens of the broken call, and,
+            # if it was stopped, what it had said.
+            return endings.released(claimed, error, said=self._said(running))
         if time.monotonic() >= running.past_deadline_at:
             error = ProviderError(
                 "The job was not finished before its deadline.",
@@ -226,7 +250,7 @@ class Runner:
                 code="deadline_exceeded",
                 usage=error.usage,
             )
-            return _failed(claimed, error, retry.Decision(outcome=Outcome.FAILED))
+            return endings.failed(claimed, error, retry.Decision(outcome=Outcome.FAILED))
         following = self._choice(claimed) + 1
         decision = retry.decide(
             error,
@@ -236,12 +260,18 @@ class Runner:
             spared=claimed.is_probe and error.code in breakers.FAILURES,
             has_next=following < len(self._chain),
         )
-        return _failed(claimed, error, decision, fallback=following if decision.next_model else None)
+        return endings.failed(claimed, error, decision, fallback=following if decision.next_model else None)
+
+    def _said(self, running: Running) -> str:
+        most = self.settings.llm_max_response_bytes
+        return speakers.told(running.call.said, running.call.not_before, max_bytes=most).decode()
 
     def _done(self, attempts_done: Iterable[Hint]) -> None:
         with self._changed:
             for key in attempts_done:
-                self._running.pop(key).call.finish()
+                call = self._running.pop(key).call
+                call.finish()
+                metrics.HELD.observe(time.monotonic() - call.begun_at)
                 self._free += 1
             self._changed.notify_all()
 
@@ -269,35 +299,3 @@ class Runner:
 def _key(claimed: Claimed) -> Hint:
     """By attempt, not by job alone: a lost attempt may still wait here when the next one is claimed."""
     return claimed.id, claimed.attempt
-
-
-def _completed(claimed: Claimed, reply: Reply, *, degraded: bool) -> Ending:
-    return Ending(
-        job_id=claimed.id,
-        attempt=claimed.attempt,
-        outcome=Outcome.COMPLETED,
-        text=reply.text,
-        truncated=reply.truncated,
-        degraded=degraded,
-        prompt_tokens=reply.usage.prompt_tokens if reply.usage else None,
-        completion_tokens=reply.usage.completion_tokens if reply.usage else None,
-    )
-
-
-def _failed(claimed: Claimed, error: ProviderError, decision: retry.Decision, *, fallback: int | None = None) -> Ending:
-    return Ending(
-        job_id=claimed.id,
-        attempt=claimed.attempt,
-        outcome=decision.outcome,
-        error_code=error.code,
-        error_message=str(error),
-        delay_seconds=decision.delay_seconds,
-        fallback=fallback,
-        prompt_tokens=error.usage.prompt_tokens if error.usage else None,
-        completion_tokens=error.usage.completion_tokens if error.usage else None,
-    )
-
-
-def _released(claimed: Claimed, error: ProviderError | None = None) -> Ending:
-    reason = error or ProviderError("Given back.", kind=Kind.TRANSIENT, code="released")
-    return _failed(claimed, reason, retry.Decision(outcome=Outcome.RELEASED))

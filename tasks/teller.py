@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
 from models import logs
 from models.live.partial import TEXT_BYTES, PartialText
-from tasks.llm.answers import clean_so_far
+from tasks.llm.base import Call
+from tasks.llm.speakers import told
 from tasks.runner import Hint, Runner
 
 TICK_SECONDS = 0.1
@@ -45,16 +47,20 @@ class Teller:
         Raises:
             RedisError, OSError
         """
-        said = {(one.claimed.id, one.claimed.attempt): one.call.said for one in self._runner.running if one.call.said}
-        if not said:
+        calls = {(one.claimed.id, one.claimed.attempt): one.call for one in self._runner.running if one.call.said}
+        if not calls:
             self._parts_told.clear()
             return
         watched = self._partial.watched()
-        counts = {key: len(parts) for key, parts in said.items() if key[0] in watched}
+        said = {key: call.said for key, call in calls.items() if key[0] in watched}
+        counts = {key: len(parts) for key, parts in said.items()}
         news = [key for key, count in counts.items() if count != self._parts_told.get(key)]
         if news:
-            self._partial.put({key: clean_so_far(said[key][: counts[key]], max_bytes=self._max_bytes) for key in news})
+            self._partial.put({key: self._told(calls[key], said[key][: counts[key]]) for key in news})
         self._parts_told = counts
+
+    def _told(self, call: Call, parts: Sequence[str]) -> bytes:
+        return told(parts, call.not_before, max_bytes=self._max_bytes)
 
     def _run(self) -> None:
         while True:

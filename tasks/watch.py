@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session as OrmSession
 
 from models import attempts, heartbeats, leases, logs
 from models.base import Session
-from tasks.llm.base import DEADLINE
-from tasks.runner import LOST, Hint, Runner
+from tasks.llm.base import DEADLINE, LOST
+from tasks.runner import Hint, Runner
 
 DEADLINE_TICK_SECONDS = 0.2
 TICK_SECONDS = 1.0

@@ -151,6 +151,46 @@ EXPERIMENTS = {
         "everything replaced ten times under load: no request of a client that tries again fails, none lost",
         (_tests("system/test_rolling_restart.py"),),
     ),
+    "A33": Experiment(
+        "what the document allows and what it forbids, 600 requests to each operation: no 5xx, no broken promise",
+        (_tests("api/test_openapi.py", "keeps_to_its_document"),),
+    ),
+    "A31": Experiment(
+        "every command of a socket by strangers, removed members, guests and poor keys: nothing done, nothing told",
+        (_tests("gateway/test_others.py"),),
+    ),
+    "A32": Experiment(
+        "a session revoked without a word of it: requests, a stream and open sockets end within 30 s",
+        (_tests("system/test_revocation.py"), _tests("system/test_gateways.py", "revoked")),
+    ),
+    "C26": Experiment(
+        "two gateways, 50 pages, 2,000 messages, Redis killed for 40 s: each page has the database's list 35 s later",
+        (_tests("system/test_gateways.py", "exactly"),),
+    ),
+    "C27": Experiment(
+        "a message sent three times, the connection reset before each answer, by HTTP and by socket: stored once",
+        (_tests("gateway/test_one_order.py", "again"),),
+    ),
+    "C28": Experiment(
+        "a gateway killed: pages come back and catch up, unread is as counted, who stays away is offline 90 s later",
+        (_tests("system/test_gateways.py", "killed"),),
+    ),
+    "C29": Experiment(
+        "stale state and events are fresh state, for every kind of event and for random histories",
+        (_tests("gateway/test_every_event.py"), _tests("gateway/test_state.py", "read_now")),
+    ),
+    "C30": Experiment(
+        "20 who write into one chat at once: numbers without a gap, and one order at all of them",
+        (_tests("gateway/test_one_order.py", "twenty"),),
+    ),
+    "S41": Experiment(
+        "a chat of 5,000 messages, summarised under kills of workers and dispatchers: 50 steps, each message once",
+        (_tests("models/test_summary_steps.py", "five_thousand"), _tests("chaos/test_summaries.py")),
+    ),
+    "S42": Experiment(
+        "a worker killed between the model's answer and its commit, 100 times: each mention has one message of the AI",
+        (_tests("models/test_deliveries.py", "killed or recorder"), _tests("chaos/test_replies.py")),
+    ),
 }
 
 

@@ -7,16 +7,17 @@ import secrets
 import uuid
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, text, update
 
 from api.guest_secrets import GuestSecrets
 from api.tokens import Tokens
-from models import attempts, batches, jobs, owners
+from models import attempts, batches, chats, jobs, messages, owners, replies
 from models.api_keys import ApiKey, Scope
-from models.attempts import Attempt, Claimed
+from models.attempts import Attempt, Claimed, Ending, Outcome
 from models.base import Session
 from models.batches import Prompt
 from models.jobs import Job, JobType, NewJob, QueueClass
+from models.messages import Message, Posted
 from models.principals import hashed
 from models.sessions import UserSession
 from models.settings import Settings
@@ -159,3 +160,73 @@ def a_guest() -> tuple[str, str]:
 def bearer(credential: str) -> dict[str, str]:
     """Headers with it."""
     return {"Authorization": f"Bearer {credential}"}
+
+
+def a_chat(*user_ids: str, **options: Any) -> str:
+    """Store a group by the verb, the first its admin; answers its id."""
+    options = {"title": "Trip", "member_ids": user_ids[1:], "key": TOKEN_KEY, **options}
+    with Session.begin() as session:
+        return chats.create_group(session, user_id=user_ids[0], **options)
+
+
+def an_ai_chat(user_id: str, **options: Any) -> str:
+    """Store somebody's chat with the AI by the verb; answers its id."""
+    with Session.begin() as session:
+        return chats.create_ai(session, user_id=user_id, key=TOKEN_KEY, **options)
+
+
+def fill(chat_id: str, sender_id: str, *, up_to: int, words: str = "Message") -> None:
+    """Have a chat be so many messages long, by one statement: ``Message 1``, ``Message 2``, …"""
+    with Session.begin() as session:
+        session.execute(_FILL, {"chat_id": chat_id, "sender_id": sender_id, "up_to": up_to, "words": words})
+
+
+_FILL = text("""
+    WITH chat AS (SELECT * FROM chats WHERE id = CAST(:chat_id AS uuid) FOR NO KEY UPDATE), said AS (
+        INSERT INTO messages (chat_id, seq, sender_id, client_msg_id, content, change_seq)
+        SELECT chat.id, last_seq + n, CAST(:sender_id AS uuid), gen_random_uuid()::text,
+               CAST(:words AS text) || ' ' || last_seq + n, last_change_seq + n
+        FROM chat, generate_series(1, CAST(:up_to AS bigint) - last_seq) AS n)
+    UPDATE chats SET last_seq = :up_to, last_change_seq = chats.last_change_seq + :up_to - chats.last_seq
+    FROM chat WHERE chats.id = chat.id
+""")
+
+
+def say(chat_id: str, sender_id: str, *contents: str, **options: Any) -> list[Posted]:
+    """Post messages by the verb, one transaction each."""
+    posted = []
+    for content in contents or ("Hello",):
+        with Session.begin() as session:
+            given = {"client_msg_id": uuid.uuid4().hex, "content": content, **options}
+            posted.append(messages.post(session, chat_id=chat_id, sender_id=sender_id, **given))
+    return posted
+
+
+def call(chat_id: str, sender_id: str, content: str = "@AI why is the sky blue?", **options: Any) -> str | None:
+    """Post a message as the doors do; answers the id of the job that it calls for."""
+    given: dict[str, Any] = {"client_msg_id": uuid.uuid4().hex, "content": content}
+    with Session.begin() as session:
+        posted = messages.post(session, chat_id=chat_id, sender_id=sender_id, **given)
+        return replies.called_by(session, member=posted.member, message=posted.message, settings=Settings(), **options)
+
+
+def answer(job_id: str | None, text: str = "Because of Rayleigh.", **facts: Any) -> bool:
+    """Claim a job, ask and record this answer, as a worker would; whether it counted."""
+    assert job_id is not None
+    claimed = claim(job_id, expected=the_job(job_id).attempt)
+    assert claimed is not None
+    assert ask(claimed)
+    return record(claimed, text=text, **facts)
+
+
+def record(claimed: Claimed, *, outcome: Outcome = Outcome.COMPLETED, **facts: Any) -> bool:
+    """Record how an attempt ended; whether it counted."""
+    ending = Ending(job_id=claimed.id, attempt=claimed.attempt, outcome=outcome, **facts)
+    with Session.begin() as session:
+        return bool(attempts.record(session, [ending]))
+
+
+def said_in(chat_id: str) -> list[Message]:
+    """All messages of a chat, in their order."""
+    with Session() as session:
+        return list(session.scalars(select(Message).where(Message.chat_id == chat_id).order_by(Message.seq)))

@@ -17,7 +17,7 @@ LOUD = re.compile(r"_*[A-Z][A-Z0-9_]*")
 SECRET = re.compile(r"(?i)(^|_)(token|secret|password|passwd|passphrase|signature|hmac|credential|api_?key|cookie)s?$")
 UNLOGGABLE = re.compile(r"(?i)^(message|prompt|reply|result|text|body|content)$|(password|secret|token|api_key|cookie)")
 LOGS = re.compile(r"_?log(ger)?\.(debug|info|warning|error|exception|critical|msg)")
-CONSTANT_MAKERS = ("readable_by", "format")
+CONSTANT_MAKERS = ("readable_by", "readable_job_by", "format")
 """Functions that make a piece of SQL of constants alone."""
 
 

@@ -23,8 +23,12 @@ HARMLESS = {
     "api/callers.py": "how long a token's owner is remembered: seconds, and never longer than the database allows",
     "api/tokens.py": "when an access token ends: read with a leeway for clocks that disagree",
     "api/key_schemas.py": "whether expiresAt has gone by: a bound against mistakes",
+    "api/gateway/door.py": "shown to people, as this machine's time",
+    "api/live_stream.py": "the time that a greeting shows",
+    "api/pings.py": "shown to people, as this machine's time",
+    "api/gateway/server.py": "when a socket ends with its token, as above; and the time that a greeting shows",
     "api/health.py": "shown to people, as this machine's time",
-    "api/schemas.py": "whether runAt is within a year: a bound against mistakes",
+    "api/job_schemas.py": "whether runAt is within a year: a bound against mistakes",
     "tasks/llm/openai_compatible.py": "a Retry-After that is a date: of a clock that is not ours either, and capped",
 }
 

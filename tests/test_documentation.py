@@ -25,24 +25,24 @@ import yaml  # type: ignore[import-untyped]
 import run
 from api.errors import CODE_OF, STATUS_OF
 from local.processes import COMMANDS, MIGRATION
-from models import errors, invariants, states
+from models import account_errors, ai_errors, errors, invariants, states
+from models.ai_errors import Unanswerable
 from models.attempts import Outcome
 from models.settings import Settings
 from models.states import MAY_BECOME, JobStatus
-from tasks import runner
 from tasks.llm import failures
-from tasks.llm.base import Kind
+from tasks.llm.base import LOST, STOPPING, Kind
 from tests.experiments import EXPERIMENTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
-DEPLOYMENT = [ROOT / "Dockerfile", ROOT / ".dockerignore", ROOT / "deploy/compose.yaml"]
+DEPLOYMENT = [ROOT / "Dockerfile", ROOT / ".dockerignore", ROOT / "deploy/compose.yaml", ROOT / "deploy/nginx.conf"]
 SETTINGS = {knob.metadata["env"] for knob in Settings.__dataclass_fields__.values()}
 FOREIGN_VARIABLES = {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "OPENAI_API_KEY"),
     *("POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "VALKEY_PASSWORD"),
     *("GUNICORN_CMD_ARGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PATH"),
-    *("PARLEY_URL", "PARLEY_API_KEY"),  # scripts/batch.py
+    *("PARLEY_URL", "PARLEY_API_KEY"),  # scripts/batch.py and scripts/verify.py
     *("PARLEY_SEED", "PARLEY_CHAOS", "PARLEY_BATCH"),  # tests/chaos and the long forms of experiments
 }
 """Named in the documentation, and read by somebody else."""
@@ -149,9 +149,8 @@ def literal_codes(*folders: str) -> set[str]:
 
 def refusals() -> set[type[errors.Refusal]]:
     """Everything the domain refuses."""
-    return {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.Refusal)} - {
-        errors.Refusal
-    }
+    known = [refusal for module in (errors, account_errors, ai_errors) for refusal in vars(module).values()]
+    return {each for each in known if isinstance(each, type) and issubclass(each, errors.Refusal)} - {errors.Refusal}
 
 
 def test_every_route_has_a_heading_in_the_http_reference_and_every_heading_a_route() -> None:
@@ -231,7 +230,7 @@ def test_every_code_of_a_provider_is_documented_with_what_becomes_of_the_job() -
     verdicts = [verdict for verdict in vars(failures).values() if isinstance(verdict, failures.Verdict)]
     becomes_of = {Kind.TRANSIENT: "retried", Kind.THROTTLED: "snoozed", Kind.PERMANENT: "failed"}
     expected = {verdict.code: becomes_of[verdict.kind] for verdict in verdicts}
-    of_the_queue = {"worker_lost", runner.LOST, runner.STOPPING}
+    of_the_queue = {"worker_lost", LOST, STOPPING, *(each.code for each in Unanswerable.__subclasses__())}
 
     assert set(documented) == {*expected, *literal_codes("tasks"), *of_the_queue}
     assert {**documented, **expected} == documented
@@ -278,7 +277,7 @@ def test_every_action_of_the_audit_log_is_explained() -> None:
 
 def noted_actions() -> Iterator[str]:
     """First arguments of whatever writes a note."""
-    writers = {"trail.note", "trail.refusal", "oversight.acted_on", "_put_on_record"}
+    writers = {"trail.note", "trail.refusal", "oversight.acted_on", "oversight.listed", "_put_on_record"}
     for call in nodes("api", "tasks"):
         if isinstance(call, ast.Call) and ast.unparse(call.func) in writers and (name := constant(call.args[0])):
             yield name
@@ -310,7 +309,9 @@ def test_every_requirement_has_a_test_or_a_reason() -> None:
 
 def logged_events() -> Iterator[str]:
     """First arguments of ``log.info`` and its kin; where that is a variable, the names in its function."""
-    functions = [node for node in nodes("api", "models", "tasks") if isinstance(node, ast.FunctionDef)]
+    functions = [
+        node for node in nodes("api", "models", "tasks") if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     for function in functions:
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("log.") and call.args:
@@ -438,6 +439,7 @@ def test_the_services_of_compose_run_what_the_launcher_runs() -> None:
     expected = {name: as_module(command) for name, command in COMMANDS.items()}
     assert ours == {**expected, "migrate": as_module(MIGRATION)}
     assert {name: service["image"] for name, service in services.items() if name not in ours} == {
+        "nginx": "nginx:1.29",
         "postgres": "postgres:18",
         "valkey": "valkey/valkey:9",
     }
@@ -455,11 +457,34 @@ def test_the_command_lines_of_the_deployment_guide_are_the_launchers() -> None:
     assert sorted(started) == sorted(expected.values())
 
 
-def test_compose_publishes_the_port_of_the_api_and_no_other() -> None:
-    """And that one to this machine only, for there are no accounts."""
+def test_compose_publishes_the_port_of_nginx_and_no_other() -> None:
+    """And that one to this machine only: TLS is for whatever stands in front."""
     published = {name: service["ports"] for name, service in compose()["services"].items() if "ports" in service}
 
-    assert published == {"api": ["127.0.0.1:8000:8000"]}
+    assert published == {"nginx": ["127.0.0.1:8000:8080"]}
+
+
+def test_nginx_finds_two_of_each_where_compose_runs_them() -> None:
+    """Sockets go to the gateways, everything else to the apis; browsers are told so."""
+    services, nginx = compose()["services"], (ROOT / "deploy/nginx.conf").read_text()
+    upstreams = dict(re.findall(r"upstream (\w+) \{[^}]*?server (\S+) resolve;", nginx))
+    places = dict(re.findall(r"location (?:= )?(\S+) \{\s*proxy_pass http://(\w+);", nginx))
+
+    assert {place: upstreams[upstream] for place, upstream in places.items()} == {
+        "/ws": f"gateway:{Settings().own_gateway_port}",
+        "/": f"api:{Settings().port}",
+    }
+    for name in ("api", "gateway"):
+        assert services[name]["deploy"] == {"replicas": 2}
+        assert services[name]["environment"]["GATEWAY_URL"] == "/ws"
+        assert services[name]["environment"]["TRUSTED_PROXIES"] == "1"
+
+
+def test_nginx_keeps_the_metrics_inside() -> None:
+    """They have a token of their own; and through nginx one would get those of any one api."""
+    nginx = (ROOT / "deploy/nginx.conf").read_text()
+
+    assert re.search(r"location = /metrics \{\s*return 404;\s*\}", nginx)
 
 
 def test_compose_demands_its_secrets() -> None:
@@ -468,7 +493,7 @@ def test_compose_demands_its_secrets() -> None:
 
     uses = re.findall(r"(?<!\$)\$\{(\w+)([^}]*)\}", text)
 
-    assert {name for name, _ in uses} >= {"POSTGRES_PASSWORD", "VALKEY_PASSWORD", "ADMIN_TOKEN"}
+    assert {name for name, _ in uses} >= {"POSTGRES_PASSWORD", "VALKEY_PASSWORD", "ADMIN_TOKEN", "METRICS_TOKEN"}
     assert all(rest.startswith(":?") for name, rest in uses if not name.startswith("LLM_"))
 
 

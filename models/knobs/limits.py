@@ -47,6 +47,20 @@ class LimitKnobs:
         example="10/minute",
         meaning="Tries to make an account from one address. `none`: any number.",
     )
+    send_limit: str = knob(
+        "SEND_LIMIT",
+        forms.rate,
+        default="100/10 seconds",
+        example="100/10 seconds",
+        meaning="Messages one user may send, edit or delete, in all chats together. `none`: any number.",
+    )
+    search_limit: str = knob(
+        "SEARCH_LIMIT",
+        forms.rate,
+        default="60/minute",
+        example="60/minute",
+        meaning="Searches of one user. `none`: any number.",
+    )
     daily_tokens_per_owner: int = knob(
         "DAILY_TOKENS_PER_OWNER",
         forms.whole(0, 10**12),

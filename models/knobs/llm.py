@@ -76,3 +76,10 @@ class ModelKnobs:
         example="1048576",
         meaning="Reply text beyond this is cut off and the job marked `truncated`.",
     )
+    llm_context_tokens: int = knob(
+        "LLM_CONTEXT_TOKENS",
+        forms.whole(1000, 10_000_000),
+        default=8000,
+        example="8000",
+        meaning="What a prompt made of a chat may have, by our estimate; the oldest messages are left out first.",
+    )

@@ -10,7 +10,7 @@ from models.knobs.knob import knob
 
 @dataclass(frozen=True, kw_only=True)
 class SafetyKnobs:
-    """Other sites, and the audit log."""
+    """Other sites, the audit log, and the metrics."""
 
     cors_origins: str = knob(
         "CORS_ORIGINS",
@@ -25,4 +25,27 @@ class SafetyKnobs:
         default=365.0,
         example="365",
         meaning="Audit notes are removed after so many days, 30 at least.",
+    )
+    metrics_token: str = knob(
+        "METRICS_TOKEN",
+        forms.token,
+        default="",
+        example="a 43-character random string",
+        meaning="Bearer token that opens `/metrics` and nothing else. Empty: only operators may read it.",
+        secret=True,
+    )
+    metrics_port: int = knob(
+        "METRICS_PORT",
+        forms.whole(0, 65532),
+        default=0,
+        example="9400",
+        meaning="Port at which a gateway, dispatcher or worker shows its `/metrics` (`make run`: the first of four); "
+        "0: none does.",
+    )
+    metrics_host: str = knob(
+        "METRICS_HOST",
+        forms.text,
+        default="127.0.0.1",
+        example="10.0.0.5",
+        meaning="Address of that port. Another than this machine's own demands `METRICS_TOKEN`.",
     )

@@ -21,6 +21,21 @@ class ServerKnobs:
     )
     host: str = knob("HOST", forms.text, default="127.0.0.1", example="0.0.0.0", meaning="Address the API listens on.")  # noqa: S104
     port: int = knob("PORT", forms.whole(1, 65535), default=8000, example="8001", meaning="Port the API listens on.")
+    gateway_port: int = knob(
+        "GATEWAY_PORT",
+        forms.whole(0, 65535),
+        default=0,
+        example="8002",
+        meaning="Port the WebSocket gateway listens on, at `HOST`; 0: the one after `PORT`.",
+    )
+    gateway_url: str = knob(
+        "GATEWAY_URL",
+        forms.gateway,
+        default="",
+        example="wss://chat.example.com/ws",
+        meaning="Where browsers find the gateway: a URL, `/ws` behind the API's proxy, or `none`. "
+        "Empty: the API's host, `GATEWAY_PORT`.",
+    )
     data: str = knob(
         "PARLEY_DATA",
         forms.text,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -21,7 +22,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import event
 from sqlalchemy.orm import Session as OrmSession
 
-from models import logs
+from models import logs, metrics
 from models.base import Session
 from models.live import client
 from models.settings import Settings
@@ -122,5 +123,7 @@ def publish_from_now_on(settings: Settings) -> None:
 @event.listens_for(Session, "after_commit")
 def _committed(session: OrmSession) -> None:
     jobs = changed_in(session)
+    for status, number in Counter(jobs.values()).items():
+        metrics.JOBS_MOVED.labels(status).inc(number)
     if jobs and _Process.publisher is not None:
         _Process.publisher.tell(jobs)

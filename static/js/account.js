@@ -21,14 +21,17 @@ export class Account {
   /** @type {HTMLElement} */
   #returnTo = this.#button;
   #gate = document.getElementById('gate');
+  #gated;
   #signIn;
   #profile;
 
   /**
    * @param {Session} session
    * @param {() => number} [countUnsent]
+   * @param {{gated?: import('./types.js').SessionState[]}} [how] those to whom the page has nothing but the form to show
    */
-  constructor(session, countUnsent = () => 0) {
+  constructor(session, countUnsent = () => 0, { gated = ['needed'] } = {}) {
+    this.#gated = gated;
     this.#session = session;
     this.#countUnsent = countUnsent;
     this.#signIn = new SignIn(session, this.#title, () => this.#goOnAsGuest());
@@ -53,9 +56,9 @@ export class Account {
     if (this.#session.state !== 'user') this.#signIn.focus();
   }
 
-  /** Where guests are not served, the form stands on the page itself, and nothing else does. */
+  /** Where somebody without an account is not served, the form stands on the page itself, and nothing else does. */
   get #atTheGate() {
-    return this.#gate !== null && this.#session.state === 'needed';
+    return this.#gate !== null && this.#gated.includes(this.#session.state);
   }
 
   /** @param {string|null} before */

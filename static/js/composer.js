@@ -1,12 +1,10 @@
 /** The composer: the message box, its limit, its draft and the button that sends. @module */
 
-import { byId, setText } from './dom.js';
-import { clean, countCharacters, fault, MOST_CHARACTERS, NEAR_LIMIT } from './text.js';
+import { byId } from './dom.js';
+import { complain, fit, hasKeyboard, showCount } from './message-box.js';
+import { clean, fault } from './text.js';
 
 /** @typedef {import('./types.js').Kind} Kind */
-
-/** Where there is no keyboard to press Shift on, Enter must start a new line. */
-const hasKeyboard = () => window.matchMedia('(hover: hover) and (pointer: fine)').matches;
 
 export class Composer {
   #form = /** @type {HTMLFormElement} */ (byId('composer'));
@@ -30,7 +28,7 @@ export class Composer {
       this.#form.requestSubmit();
     });
     this.#form.addEventListener('input', () => this.#changed());
-    window.addEventListener('resize', () => this.#fit());
+    window.addEventListener('resize', () => fit(this.#box));
     this.restore();
   }
 
@@ -62,7 +60,7 @@ export class Composer {
   #submit(send) {
     const message = clean(this.#box.value);
     const wrong = fault(message);
-    this.#complain(wrong);
+    complain(this.#box, wrong);
     if (wrong === null) {
       send(message, /** @type {Kind} */ (this.#kind));
       this.#box.value = '';
@@ -73,9 +71,9 @@ export class Composer {
 
   #changed() {
     this.#store.draft = { text: this.#box.value, type: this.#kind };
-    this.#complain(null);
-    this.#showCount();
-    this.#fit();
+    complain(this.#box, null);
+    showCount(this.#box);
+    fit(this.#box);
   }
 
   /** Show the stored draft. What is in the box goes first, unless it is somebody else's: `anew`. */
@@ -84,34 +82,12 @@ export class Composer {
     if (anew) {
       this.#box.value = '';
       this.#kind = 'chat';
-      this.#complain(null);
+      complain(this.#box, null);
     }
     // A browser may already have put back what was typed before this ran.
     if (this.#box.value === '') this.#box.value = text;
     if (type === 'chat' || type === 'summarize') this.#kind = type;
-    this.#showCount();
-    this.#fit();
-  }
-
-  #showCount() {
-    const counter = byId('composer-count');
-    const { length } = this.#box.value;
-    const left = length < MOST_CHARACTERS - NEAR_LIMIT ? Infinity : MOST_CHARACTERS - countCharacters(clean(this.#box.value));
-    counter.hidden = left > NEAR_LIMIT;
-    counter.dataset.over = String(left < 0);
-    if (!counter.hidden) setText(counter, left < 0 ? `${(-left).toLocaleString('en')} too many` : `${left.toLocaleString('en')} left`);
-  }
-
-  /** @param {string|null} wrong */
-  #complain(wrong) {
-    setText(byId('composer-error'), wrong ?? '');
-    if (wrong === null) this.#box.removeAttribute('aria-invalid');
-    else this.#box.setAttribute('aria-invalid', 'true');
-  }
-
-  /** Grow with the text; the style sheet says how far. */
-  #fit() {
-    this.#box.style.height = 'auto';
-    this.#box.style.height = `${this.#box.scrollHeight}px`;
+    showCount(this.#box);
+    fit(this.#box);
   }
 }

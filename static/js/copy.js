@@ -28,7 +28,7 @@ export function copyButton(name, text) {
  * @param {string} text
  * @param {HTMLElement} returnFocusTo
  */
-async function copy(text, returnFocusTo) {
+export async function copy(text, returnFocusTo) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -11,7 +11,10 @@ import { serverNow } from './clock.js';
 
 const DAY_MS = 86_400_000;
 /** @type {[string, string, boolean][]} the scope, what it allows, and whether it is ticked to begin with */
-const SCOPES = [['jobs:read', 'See my jobs and their answers', true], ['jobs:write', 'Send and cancel jobs', true]];
+const SCOPES = [
+  ['jobs:read', 'See my jobs and their answers', true], ['jobs:write', 'Send and cancel jobs', true],
+  ['chats:read', 'Read my chats', false], ['chats:write', 'Write in my chats, and change them', false],
+];
 /** @type {[string, string, boolean]} */
 const ADMIN = ['admin', 'Whatever I may as an operator', false];
 /** @type {[string, string][]} */

@@ -54,6 +54,11 @@ export class Session {
     return this.#who;
   }
 
+  /** For what no request can carry: a socket, a stream. */
+  get token() {
+    return this.#token;
+  }
+
   /** Everything the server says of the user, while signed in. */
   get user() {
     return this.#user;

@@ -70,3 +70,8 @@ function paragraphs(text) {
   const parts = text.split(/\n[^\S\n]*\n/).map((part) => part.replace(/^\n+|\s+$/g, ''));
   return parts.filter(Boolean).map((part) => ({ kind: 'paragraph', text: part }));
 }
+
+/** Without the marks that Markdown makes headings, emphasis and code of. @param {string} text one line of it */
+export function unmarked(text) {
+  return text.replace(/(^|\s)#{1,6}\s+/g, '$1').replace(/(\*\*|`+)(?=\S)(.+?)\1/g, '$2');
+}

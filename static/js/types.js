@@ -28,7 +28,7 @@
  * @property {number} [priority] 0 to 9, 5 unless asked for
  * @property {number|null} [queuePosition] while it waits for its turn, from 1
  * @property {number|null} [etaSeconds] until its turn
- * @property {'behind'|'owner_limit'|'backoff'|'scheduled'|'breaker_open'|null} [waitReason] while it waits
+ * @property {'behind'|'owner_limit'|'backoff'|'scheduled'|'breaker_open'|'budget'|null} [waitReason] while it waits
  * @property {'still_working'|null} [note]
  * @property {string|null} [batchId]
  * @property {string|null} model

@@ -48,6 +48,8 @@ function standing(job) {
       return 'Waiting for one of your other jobs to finish, because other people wait too.';
     case 'scheduled':
       return job.runAt ? `Scheduled for ${moment(Date.parse(job.runAt))}.` : null;
+    case 'budget':
+      return 'What may be spent today is spent; it goes on tomorrow.';
     case 'breaker_open':
       return "The model's server is down; it will be asked again by itself.";
     default:

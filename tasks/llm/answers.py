@@ -218,7 +218,9 @@ def _usage(value: object) -> Usage | None:
     prompt, completion = (_tokens(value.get(name)) for name in ("prompt_tokens", "completion_tokens"))
     if prompt is None and completion is None:
         return None
-    return Usage(prompt or 0, completion or 0)
+    details = value.get("prompt_tokens_details")
+    cached = _tokens(details.get("cached_tokens")) if isinstance(details, dict) else None
+    return Usage(prompt or 0, completion or 0, cached or 0)
 
 
 def _tokens(value: object) -> int | None:

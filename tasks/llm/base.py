@@ -17,13 +17,18 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 MAX_MESSAGE_CHARACTERS = 500
 DEADLINE = "deadline"
 """Reason of `Call.abort` that counts as a time-out of the provider."""
+LOST, STOPPING = "lost", "stopping"
+"""The other reasons: the job was cancelled or taken over; this process stops."""
+ROLLING_SUMMARY, CHAT_REPLY, ROOM_REPLY, RECAP, TITLE = "rolling_summary", "chat_reply", "room_reply", "recap", "title"
+"""Types of prompts, besides those of jobs: a step of a chat's summary; an answer to one person, or among several;
+what was said lately; what a chat is to be called."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
@@ -45,6 +50,8 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    """Those of the prompt's that it had kept from one before, where it says so."""
 
     @property
     def total_tokens(self) -> int:
@@ -57,11 +64,19 @@ class Prompt:
     """What is asked of the model."""
 
     type: str
-    """Of the job: ``chat`` or ``summarize``; chooses the template."""
+    """Of the job: ``chat`` or ``summarize``; or one of those above. Chooses the template."""
     message: str
     """As its author wrote it."""
+    turns: Sequence[Mapping[str, str]] = ()
+    """``role`` and ``content`` of each, in the place of the message, for a model."""
+    not_before: Sequence[str] = ()
+    """Names that the answer is not to begin with: `tasks.llm.speakers`."""
     model: str = ""
     """Of the chain, to be asked; empty: the provider's first choice."""
+    mark: str = ""
+    """A word of it that was drawn by lot: two prompts that differ by it alone are the same."""
+    reuses_answer: bool = False
+    """What the same prompt was answered before will do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +90,8 @@ class Reply:
     """``None`` if the provider does not say, or charges nothing."""
     truncated: bool = False
     """The model's own limit or ``LLM_MAX_RESPONSE_BYTES`` cut it off."""
+    cached: bool = False
+    """It was said before, to the same prompt; no model was asked."""
 
 
 class ProviderError(Exception):
@@ -168,8 +185,10 @@ class Call:
 
     def __init__(self, *, seconds: float) -> None:
         self.begun_at = time.monotonic()
-        self.said: Sequence[str] = ()
-        """What the model has said so far, in parts, none of them empty; the provider adds to it."""
+        self.not_before: Sequence[str] = ()
+        """Names that are taken off before what it says."""
+        self._said: Sequence[str] = ()
+        self._is_aside = False
         self._ends_at = self.begun_at + seconds
         self._lock = threading.Lock()
         self._line: Line | None = None
@@ -179,6 +198,24 @@ class Call:
     def aborted(self) -> str | None:
         """The reason of the first `abort`."""
         return self._reason
+
+    @property
+    def said(self) -> Sequence[str]:
+        """What the model has said so far, in parts, none of them empty; the provider adds to it."""
+        return () if self._is_aside else self._said
+
+    @said.setter
+    def said(self, parts: Sequence[str]) -> None:
+        self._said = parts
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """What the model says meanwhile is not for those who watch the job."""
+        self._is_aside = True
+        try:
+            yield
+        finally:
+            self._said, self._is_aside = (), False
 
     def seconds_left(self) -> float:
         """Until the deadline; 0 once it has passed."""

@@ -8,11 +8,13 @@ of a text (`tasks.llm.extract`). About the world it knows nothing and claims not
 from __future__ import annotations
 
 import dataclasses
+import json
 
 from models.settings import Settings
 from tasks.llm import topics
-from tasks.llm.base import Call, Kind, Prompt, ProviderError, Reply
+from tasks.llm.base import RECAP, ROLLING_SUMMARY, Call, Kind, Prompt, ProviderError, Reply
 from tasks.llm.extract import keywords, main_sentences, sentences
+from tasks.llm.transcripts import rows_in
 
 DISCLOSURE = "No language model is configured; this is an automatic reply."
 OUT_OF_REACH = "The language model is out of reach at present; this is an automatic reply."
@@ -20,6 +22,7 @@ HOW = "To get real answers, set LLM_MODEL and either LLM_BASE_URL or LLM_API_KEY
 LONG_CHARACTERS = 1000
 """A chat message from here on is taken for a text rather than a question."""
 MIN_SENTENCES, MAX_SENTENCES, SENTENCES_PER_ONE = 3, 8, 10
+CHAT_SENTENCES = 10
 MAX_KEYWORDS = 5
 MAX_WORD_CHARACTERS = 40
 
@@ -45,13 +48,15 @@ class Offline:
             raise failure
         if not prompt.message.strip():
             raise ProviderError("The message is blank.", kind=Kind.PERMANENT, code="provider_rejected")
+        if prompt.type == ROLLING_SUMMARY:
+            return Reply(text=_rolled(prompt.message), model=self.model, usage=None)
         return Reply(text=f"{self._disclosure}\n\n{self._body(prompt)}", model=self.model, usage=None)
 
     def close(self) -> None:
         """Nothing is open."""
 
     def _body(self, prompt: Prompt) -> str:
-        if prompt.type == "summarize" or len(prompt.message) >= LONG_CHARACTERS:
+        if prompt.type in ("summarize", RECAP) or len(prompt.message) >= LONG_CHARACTERS:
             return _extract(prompt.message)
         if chosen := topics.topic_of(prompt.message):
             topic, words = chosen
@@ -65,6 +70,25 @@ def _extract(text: str) -> str:
     picked = main_sentences(text, count=count)
     listed = "\n".join(f"- {sentence}" for sentence in picked)
     return f"Main sentences of your text, picked by counting words and quoted as they are:\n\n{listed}"
+
+
+_PICKED = "Sentences from the chat, picked by counting words and quoted as they are:"
+
+
+def _rolled(prompt: str) -> str:
+    """The summary of a chat as its prompt wants it: JSON. It says of itself that no model wrote it."""
+    rows = rows_in(prompt)
+    names = {uid: name for row in rows for uid, name in row.get("people", {}).items()}
+    before = [line for row in rows for line in row.get("summary", "").split("\n") if line and line != _PICKED]
+    said = [
+        f"{names[row['uid']]}: {sentence}"
+        for row in rows
+        if "seq" in row
+        for sentence in main_sentences(row["text"], count=1)
+    ]
+    # One paragraph each, so that who said it stays with what was said.
+    picked = main_sentences("\n\n".join([*before, *said]), count=CHAT_SENTENCES)
+    return json.dumps({"summary": "\n".join([_PICKED, *picked])}, ensure_ascii=False)
 
 
 def _unknown(message: str) -> str:

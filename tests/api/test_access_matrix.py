@@ -7,6 +7,7 @@ here who may use it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import uuid
@@ -21,14 +22,16 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from api.callers import GUEST_COOKIE
-from models import owners
+from models import owners, summary_steps
 from models.api_keys import Scope
 from models.base import Session
 from models.states import JobStatus
+from models.summary_answers import Summary
+from models.summary_steps import Answered
 from models.users import Role
 from tests.api.accounts import PASSWORD
 from tests.api.conftest import OPERATOR
-from tests.factories import a_batch, a_guest, a_job, a_key, a_user, bearer, signed_in
+from tests.factories import a_batch, a_chat, a_guest, a_job, a_key, a_user, bearer, fill, say, signed_in
 
 CANARY = "what only its owner may see"
 
@@ -87,6 +90,17 @@ def its_account(status: int) -> Expected:
     return account(status) | dict.fromkeys(("other", "operator", "admin"), 404)
 
 
+def members(status: int) -> Expected:
+    """Whoever is in the chat, within the scopes of a key. To others it is not there, whatever their role."""
+    strangers = dict.fromkeys(("other", "operator", "admin"), 404)
+    return expect(status, **NOBODY, **strangers, poor_key=403, meek_key=404, token=403)
+
+
+def users(status: int) -> Expected:
+    """Whoever has an account, within the scopes of a key."""
+    return expect(status, **NOBODY, poor_key=403, token=403)
+
+
 def admins(status: int) -> Expected:
     """Nobody else."""
     return expect(status, **NOBODY, **KEYS, owner=403, other=403, operator=403)
@@ -106,7 +120,7 @@ class Route:
     guests: Expected | None = None
     """If it is about a guest's thing."""
     thing: Callable[[str], str] | None = None
-    """Makes what it is about, given the owner; answers its id."""
+    """Makes what it is about, given the owner; answers its id, and behind slashes whatever else the path names."""
     scope: Scope | None = None
     body: Mapping[str, Any] | None = None
     is_the_end: bool = False
@@ -140,6 +154,43 @@ def key(owner: str) -> str:
     return key_id
 
 
+def chat(owner: str) -> str:
+    """A group in which two messages were said."""
+    user_id = owner.removeprefix("user:")
+    chat_id = a_chat(user_id, a_user(), title=CANARY)
+    say(chat_id, user_id, CANARY, CANARY)
+    return chat_id
+
+
+def summarized(owner: str) -> str:
+    """One with a summary, and more to be taken into it."""
+    chat_id, said = chat(owner), Summary(text=CANARY, decisions=(CANARY,))
+    fill(chat_id, owner.removeprefix("user:"), up_to=200)
+    with Session.begin() as session:
+        for _ in range(2):
+            step = summary_steps.read(session, chat_id)
+            assert step is not None
+            step = dataclasses.replace(step, covered=range(step.covered[0], step.covered[0] + 50))
+            assert summary_steps.store(session, Answered(step=step, summary=said, model="some-model"))
+    return chat_id
+
+
+def message(owner: str) -> str:
+    """The first of a chat."""
+    return f"{chat(owner)}/1"
+
+
+def member(owner: str) -> str:
+    """Somebody else in a chat."""
+    user_id, other_id = owner.removeprefix("user:"), a_user()
+    return f"{a_chat(user_id, other_id, title=CANARY)}/{other_id}"
+
+
+def in_chat(status: int, scope: Scope, thing: Callable[[str], str] = chat, **body: Any) -> Route:
+    """Something in a chat."""
+    return Route(members(status), thing=thing, scope=scope, body=body or None)
+
+
 def about(thing: Callable[[str], str], scope: Scope) -> Route:
     """Somebody's job or batch: a guest's is open to all who know its id."""
     return Route(users=the_user(200), guests=anybody(200), thing=thing, scope=scope)
@@ -151,13 +202,21 @@ def about_letter() -> Route:
 
 
 READ, WRITE = Scope.JOBS_READ, Scope.JOBS_WRITE
+CHATS, TALK = Scope.CHATS_READ, Scope.CHATS_WRITE
 TABLE: dict[str, Route] = {
     "GET /": Route(public()),
+    "GET /jobs": Route(public()),
     "GET /keys": Route(public()),
     "GET /favicon.ico": Route(public()),
+    "GET /sw.js": Route(public()),
     "GET /static/{filename}": Route(public(), thing=lambda _: "favicon.svg"),
+    "GET /metrics": Route(operators(200), scope=Scope.ADMIN),  # and METRICS_TOKEN: tests/api/test_metrics.py
     "GET /api/docs": Route(public()),
     "GET /api/openapi.json": Route(public()),
+    "GET /api/config": Route(public()),
+    "GET /api/ping": Route(public()),
+    "GET /api/live": Route(users(200), scope=CHATS),
+    "POST /api/chats/seen-all": Route(users(200), scope=Scope.CHATS_WRITE),
     "GET /health": Route(public()),
     "GET /health/live": Route(public()),
     "GET /health/ready": Route(public(503)),  # no worker has ever reported
@@ -171,6 +230,7 @@ TABLE: dict[str, Route] = {
     "PATCH /api/me": Route(account(200), body={"displayName": "Another name"}),
     "DELETE /api/me": Route(account(204), body={"password": PASSWORD}, is_the_end=True),
     "GET /api/me/export": Route(account(200)),
+    "GET /api/me/usage": Route(identified(200), scope=READ),
     "GET /api/me/keys": Route(account(200)),
     "POST /api/me/keys": Route(account(201), body={"name": "script", "scopes": ["jobs:read"]}),
     "DELETE /api/me/keys/{key_id}": Route(its_account(204), thing=key),
@@ -178,6 +238,7 @@ TABLE: dict[str, Route] = {
     "PATCH /api/users/{user_id}": Route(
         admins(200), thing=lambda _: a_user(), scope=Scope.ADMIN, body={"role": "operator"}
     ),
+    "POST /api/users/{user_id}/logout-all": Route(admins(204), thing=lambda _: a_user(), scope=Scope.ADMIN),
     "POST /api/invitations": Route(admins(201), scope=Scope.ADMIN),
     "POST /api/jobs": Route(anybody(201), scope=WRITE, body={"message": "Hello"}),
     "GET /api/jobs": Route(identified(200), scope=READ),
@@ -191,6 +252,39 @@ TABLE: dict[str, Route] = {
     "DELETE /api/batches/{batch_id}": about(batch, WRITE),
     "POST /api/batches/{batch_id}/cancel": about(batch, WRITE),
     "POST /api/batches/{batch_id}/retry-failed": about(batch, WRITE),
+    "POST /api/chats": Route(users(201), scope=TALK, body={"type": "ai"}),
+    "GET /api/chats": Route(users(200), scope=CHATS),
+    "GET /api/chats/recent": Route(users(200), scope=CHATS),
+    "GET /api/chats/unread": Route(users(200), scope=CHATS),
+    "GET /api/chats/search": Route(users(200), scope=CHATS),
+    "GET /api/chats/{chat_id}": in_chat(200, CHATS),
+    "PATCH /api/chats/{chat_id}": in_chat(200, TALK, title="Another title"),
+    "PUT /api/chats/{chat_id}/mute": in_chat(200, TALK, muted=True),
+    "POST /api/chats/{chat_id}/leave": in_chat(204, TALK),
+    "GET /api/chats/{chat_id}/members": in_chat(200, CHATS),
+    "POST /api/chats/{chat_id}/members": in_chat(422, TALK, members=["nobody-knows"]),
+    "PATCH /api/chats/{chat_id}/members/{user_id}": in_chat(200, TALK, member, role="admin"),
+    "DELETE /api/chats/{chat_id}/members/{user_id}": in_chat(204, TALK, member),
+    "GET /api/chats/{chat_id}/messages": in_chat(200, CHATS),
+    "POST /api/chats/{chat_id}/messages": in_chat(201, TALK, content="Hello", clientMsgId="1"),
+    "PATCH /api/chats/{chat_id}/messages/{seq}": in_chat(200, TALK, message, content="Hello"),
+    "DELETE /api/chats/{chat_id}/messages/{seq}": in_chat(200, TALK, message),
+    "POST /api/chats/{chat_id}/messages/{seq}/regenerate": in_chat(409, TALK, message),  # it is not the AI's
+    "POST /api/chats/{chat_id}/title:regenerate": in_chat(201, TALK),
+    "POST /api/chats/{chat_id}/stop": in_chat(200, TALK),
+    "POST /api/chats/{chat_id}/seen": in_chat(200, TALK, seq=1),
+    "GET /api/chats/{chat_id}/changes": in_chat(200, CHATS),
+    "GET /api/chats/{chat_id}/summary": in_chat(200, CHATS, summarized),
+    "POST /api/chats/{chat_id}/summarize": in_chat(202, TALK, summarized),
+    "GET /api/chats/{chat_id}/summary/history": in_chat(200, CHATS, summarized),
+    "POST /api/chats/{chat_id}/summary/reset": in_chat(200, TALK, summarized),
+    "GET /api/analytics/bot-dominated": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/analytics/stale-summaries": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/cost": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/cost/report.csv": Route(operators(200), scope=Scope.ADMIN),
+    "POST /chat/data": Route(users(200), scope=TALK, body={"messages": ["Hello"]}),
+    "GET /chats/{chat_id}": in_chat(200, CHATS),
+    "GET /chat/titles": Route(users(200), scope=CHATS),
     "GET /api/dead-letters": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/dead-letters/{job_id}": about_letter(),
     "POST /api/dead-letters/{job_id}/redrive": about_letter(),
@@ -200,6 +294,10 @@ TABLE: dict[str, Route] = {
     "GET /api/invariants": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/audit": Route(operators(200), scope=Scope.ADMIN),
 }
+
+
+# What a route cannot do without.
+QUERIES = {"/api/chats/search": "?q=hello", "/api/chats/{chat_id}/changes": "?since=0"}
 
 
 def test_the_table_names_every_route(app: Flask) -> None:
@@ -244,7 +342,8 @@ class People:
     def ask(self, name: str, route: str, thing: str, body: Mapping[str, Any] | None) -> TestResponse:
         """As this caller does."""
         method, _, path = route.partition(" ")
-        path = re.sub(r"\{\w+\}", thing, path)
+        parts = iter(thing.split("/"))
+        path = re.sub(r"\{\w+\}", lambda _: next(parts), path) + QUERIES.get(path, "")
         return self._client(name).open(path, method=method, json=body, headers=self._headers.get(name, {}))
 
     def _client(self, name: str) -> FlaskClient:
@@ -257,7 +356,10 @@ class People:
 STORED = text("""
     SELECT jobs::text FROM jobs UNION ALL SELECT batches::text FROM batches
     UNION ALL SELECT users::text FROM users UNION ALL SELECT sessions::text FROM sessions
-    UNION ALL SELECT id || COALESCE(revoked_at::text, '') FROM api_keys ORDER BY 1
+    UNION ALL SELECT id || COALESCE(revoked_at::text, '') FROM api_keys
+    UNION ALL SELECT chats::text FROM chats UNION ALL SELECT messages::text FROM messages
+    UNION ALL SELECT chat_members::text FROM chat_members
+    UNION ALL SELECT ai_cache_contexts::text FROM ai_cache_contexts ORDER BY 1
 """)
 CASES = [
     pytest.param(name, owner, expected, id=f"{name} of a {owner}" if route.guests else name)
@@ -272,9 +374,11 @@ def test_each_caller_gets_what_the_table_says(app: Flask, name: str, owner: str,
     """And who is not let in changes nothing, and sees nothing."""
     route, people = TABLE[name], People(app, TABLE[name].scope)
     answered_with: Expected = {}
+    thing = ""
     for caller in CALLERS:
         people = People(app, route.scope) if route.is_the_end else people
-        thing = route.thing(people.words[owner]) if route.thing else ""
+        if route.thing and (not thing or not name.startswith("GET ")):  # another, where the one before may be changed
+            thing = route.thing(people.words[owner])
         before = stored()
         with people.ask(caller, name, thing, route.body) as response:
             answered_with[caller] = response.status_code
@@ -293,8 +397,9 @@ def test_what_is_anothers_looks_like_what_is_not_there(app: Flask, name: str) ->
     assert route.thing is not None
 
     for caller in (caller for caller, status in route.users.items() if status == 404):
-        foreign = people.ask(caller, name, route.thing(people.words["user"]), route.body)
-        missing = people.ask(caller, name, str(uuid.uuid4()), route.body)
+        _, *rest = (thing := route.thing(people.words["user"])).split("/")
+        foreign = people.ask(caller, name, thing, route.body)
+        missing = people.ask(caller, name, "/".join([str(uuid.uuid4()), *rest]), route.body)
         assert as_seen(foreign) == as_seen(missing), caller
 
 

@@ -166,7 +166,7 @@ def test_what_cannot_be_a_part_of_an_account_is_refused(app: Flask, field: str, 
     errors: list[dict[str, str]] = problem["errors"]  # type: ignore[assignment]
     assert (status, problem["code"]) == (422, "validation_failed")
     assert (f"/{field}", code) in [(error["pointer"], error["code"]) for error in errors]
-    assert sql("SELECT id FROM users") == []
+    assert sql("SELECT id FROM users WHERE NOT is_ai") == []
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_password_that_is_soon_guessed_is_refused(app: Flask, password: str) -
     errors: list[dict[str, str]] = problem["errors"]  # type: ignore[assignment]
     assert (status, problem["code"]) == (422, "weak_password")
     assert [(error["pointer"], error["code"]) for error in errors] == [("/password", "weak_password")]
-    assert sql("SELECT id FROM users") == []
+    assert sql("SELECT id FROM users WHERE NOT is_ai") == []
 
 
 def test_a_long_password_counts_to_its_last_character(app: Flask) -> None:
@@ -204,7 +204,7 @@ def test_of_a_hundred_who_want_one_name_at_once_one_gets_it(app: Flask) -> None:
         statuses = list(pool.map(one, range(100)))
 
     assert sorted(statuses) == [201] + [409] * 99
-    assert sql("SELECT username FROM users") == ["anna"]
+    assert sql("SELECT username FROM users WHERE NOT is_ai") == ["anna"]
     assert len(sql("SELECT id FROM sessions")) == 1
 
 
@@ -236,7 +236,7 @@ def test_an_invitation_is_good_for_one_account(make_app: Callable[..., Flask]) -
         (403, "invitation_invalid"),
     ]
     assert first[0] == 201
-    assert sql("SELECT username FROM users") == ["anna"]
+    assert sql("SELECT username FROM users WHERE NOT is_ai") == ["anna"]
 
 
 def test_of_two_who_use_one_invitation_at_once_one_registers(make_app: Callable[..., Flask]) -> None:
@@ -249,7 +249,7 @@ def test_of_two_who_use_one_invitation_at_once_one_registers(make_app: Callable[
         found = list(pool.map(lambda n: register(app.test_client(), username=f"anna{n}", invitation=code), range(8)))
 
     assert sorted(status for status, _ in found) == [201] + [403] * 7
-    assert len(sql("SELECT id FROM users")) == 1
+    assert len(sql("SELECT id FROM users WHERE NOT is_ai")) == 1
 
 
 def test_a_phone_number_is_kept_as_a_keyed_hash_or_not_at_all(make_app: Callable[..., Flask]) -> None:
@@ -260,10 +260,10 @@ def test_a_phone_number_is_kept_as_a_keyed_hash_or_not_at_all(make_app: Callable
         for name in names:
             assert register(app.test_client(), username=name, phoneNumber="+49 (30) 123-456")[0] == 201
 
-    kept = sql("SELECT phone_hash FROM users ORDER BY username")
+    kept = sql("SELECT phone_hash FROM users WHERE NOT is_ai ORDER BY username")
     assert kept[0] is None
     assert kept[1] == kept[2] is not None
-    assert "30123456" not in str(sql("SELECT row_to_json(users)::text FROM users"))
+    assert "30123456" not in str(sql("SELECT row_to_json(users)::text FROM users WHERE NOT is_ai"))
 
 
 def without_count(headers: Headers) -> list[tuple[str, str]]:
@@ -321,14 +321,14 @@ def test_the_product_hashes_as_owasp_recommends() -> None:
 def test_a_hash_made_with_other_parameters_is_made_anew_at_the_next_login(app: Flask, db: Settings) -> None:
     """So that a change of parameters reaches whoever comes back."""
     anna = Person(app)
-    (before,) = sql("SELECT password_hash FROM users")
+    (before,) = sql("SELECT password_hash FROM users WHERE NOT is_ai")
     dearer = create_app(db, passwords=Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)))
     browser = dearer.test_client()
 
     for _ in range(2):
         answer = browser.post("/api/auth/login", json={"username": "anna", "password": PASSWORD})
         assert answer.status_code == 200
-    (after,) = sql("SELECT password_hash FROM users")
+    (after,) = sql("SELECT password_hash FROM users WHERE NOT is_ai")
 
     assert str(before) != after
     assert "t=2" in str(after)
@@ -472,7 +472,7 @@ def test_of_many_who_bring_a_stolen_token_at_once_one_note_tells(app: Flask) -> 
         "UPDATE sessions SET expires_at = clock_timestamp()",
         "UPDATE sessions SET revoked_at = clock_timestamp()",
         "DELETE FROM sessions",
-        "UPDATE users SET deleted_at = clock_timestamp(), username = NULL, password_hash = NULL",
+        "UPDATE users SET deleted_at = clock_timestamp(), username = NULL, password_hash = NULL WHERE NOT is_ai",
     ],
 )
 def test_a_session_that_is_over_is_not_renewed(app: Flask, change: str) -> None:

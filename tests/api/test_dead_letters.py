@@ -136,7 +136,7 @@ def test_one_letter_shows_its_message_and_everything_that_was_tried(client: Flas
         "worker": "worker-1",
         "model": "m",
         "startedAt": letter["attempts"][0]["startedAt"],
-        **dict.fromkeys(("askedAt", "finishedAt", "outcome", "errorCode")),
+        **dict.fromkeys(("askedAt", "finishedAt", "outcome", "errorCode", "cost")),
         "usage": {"promptTokens": 3, "completionTokens": 1, "totalTokens": 4},
     }
     assert letter["attempts"][-1]["usage"] is None

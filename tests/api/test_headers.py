@@ -14,8 +14,8 @@ from tests.factories import create
 # Written out on purpose: a test that read the constant would agree with any change of it.
 SNAPSHOT = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'",
+    "connect-src 'self' ws://localhost:8001; font-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -59,7 +59,7 @@ def test_every_route_carries_the_headers_whoever_asks(
             with client.open(path, method=method, headers=headers) as response:
                 assert carries_all(response), (method, path)
                 assert "Strict-Transport-Security" not in response.headers
-                if path.startswith(("/api/", "/health")) and path not in ("/api/docs", "/api/openapi.json"):
+                if path.startswith(("/api/", "/health", "/chat")) and path not in ("/api/docs", "/api/openapi.json"):
                     assert response.headers["Cache-Control"] == "no-store", (method, path)
     assert len(asked) > 60
 
@@ -150,3 +150,32 @@ def test_nothing_a_header_says_comes_back_in_a_header(client: FlaskClient, name:
     assert response.status_code in (400, 401, 404)
     assert "Set-Cookie" not in response.headers
     assert all(sent not in shown for shown in response.headers.values())
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "gateway"),
+    [
+        ("chat.example.com:8000", {}, "ws://chat.example.com:8001/ws"),
+        ("[::1]:8000", {}, "ws://[::1]:8001/ws"),
+        ("chat.example.com", {"gateway_url": "/ws"}, "ws://chat.example.com/ws"),
+        ("chat.example.com", {"gateway_url": "wss://live.example.com/ws"}, "wss://live.example.com/ws"),
+        ("chat.example.com", {"gateway_url": "none"}, None),
+        ("a.example; script-src *", {}, None),
+        ("a.example *", {"gateway_url": "/ws"}, None),
+    ],
+)
+def test_pages_learn_where_the_gateway_is_and_may_connect_there(
+    make_app: Callable[..., Flask], host: str, settings: dict[str, str], gateway: str | None
+) -> None:
+    """At the host they know, unless a setting says otherwise; a host that is none adds nothing to the policy."""
+    client = make_app(**settings).test_client()
+
+    answer = client.get("/api/config", headers={"Host": host})
+
+    (connect,) = [
+        part
+        for part in answer.headers["Content-Security-Policy"].split("; ")
+        if part.startswith("connect-src") or "*" in part
+    ]
+    assert answer.get_json() == {"gatewayUrl": gateway}
+    assert connect == "connect-src 'self'" + (f" {gateway.removesuffix('/ws')}" if gateway else "")

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from api.schemas import JobSchema
+from api.job_schemas import JobSchema
 from models import jobs, leases
 from models.attempts import Ending, Outcome, record
 from models.base import Session
@@ -70,6 +70,8 @@ def test_a_job_shows_all_its_facts_while_it_waits(client: FlaskClient) -> None:
         "jobId": created["jobId"],
         "status": "created",
         "type": "chat",
+        "purpose": "prompt",
+        "chatId": None,
         "result": None,
         "truncated": None,
         "error": None,
@@ -87,6 +89,8 @@ def test_a_job_shows_all_its_facts_while_it_waits(client: FlaskClient) -> None:
         "customId": None,
         "model": None,
         "degraded": None,
+        "cached": None,
+        "cost": None,
         "usage": None,
         "attempts": [],
     }

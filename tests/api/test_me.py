@@ -14,10 +14,12 @@ from models import erasures, exports, invariants
 from models.base import Session
 from models.settings import Settings
 from models.states import FINISHED, JobStatus
+from models.users import AI_ID
 from tests.api.accounts import PASSWORD, Headers, Person, bearer, notes, refresh_cookie
 from tests.api.conftest import OPERATOR
-from tests.factories import a_job, the_job
+from tests.factories import a_chat, a_job, an_ai_chat, say, the_job
 
+_OF_CHATS = ("chats", "messages", "replies")
 ANOTHER = "purple monkey dishwasher lamp"
 
 
@@ -88,7 +90,7 @@ def test_names_and_number_change_and_what_is_left_out_stays(app: Flask) -> None:
     def change(**said: object) -> list[object]:
         response = anna.browser.patch("/api/me", json=said, headers=anna.headers)
         assert response.status_code == 200
-        return [response.get_json()["displayName"], sql("SELECT phone_hash IS NOT NULL FROM users")[0]]
+        return [response.get_json()["displayName"], sql("SELECT phone_hash IS NOT NULL FROM users WHERE NOT is_ai")[0]]
 
     assert change() == ["anna", False]
     assert change(displayName=" Anna B. ") == ["Anna B.", False]
@@ -133,12 +135,12 @@ def test_a_new_password_ends_the_other_sessions_and_is_on_record(app: Flask) -> 
 def test_what_may_not_be_changed_so_stays_as_it_is(app: Flask, said: dict[str, object], status: int, code: str) -> None:
     """All of it: a display name that came along does not change either."""
     anna = Person(app)
-    before = sql("SELECT row_to_json(users)::text FROM users")
+    before = sql("SELECT row_to_json(users)::text FROM users WHERE NOT is_ai")
 
     refused = anna.browser.patch("/api/me", json={"displayName": "Other", **said}, headers=anna.headers)
 
     assert (refused.status_code, refused.get_json()["code"]) == (status, code)
-    assert sql("SELECT row_to_json(users)::text FROM users") == before
+    assert sql("SELECT row_to_json(users)::text FROM users WHERE NOT is_ai") == before
 
 
 def test_an_ended_account_leaves_nothing_of_the_person(app: Flask) -> None:
@@ -216,7 +218,7 @@ def test_what_does_not_fit_one_transaction_is_swept(app: Flask, monkeypatch: pyt
     assert sql("SELECT count(*) FROM jobs") == [0]
     assert sql("SELECT count(*) FROM batches") == [0]
     assert sql("SELECT count(*) FROM tombstones") == [11]
-    assert sql("SELECT erased FROM users") == [False]
+    assert sql("SELECT erased FROM users WHERE NOT is_ai") == [False]
 
 
 def broken_invariants() -> list[str]:
@@ -235,13 +237,13 @@ def test_a_deleted_user_is_looked_at_until_no_request_of_before_can_still_store_
     anna.browser.delete("/api/me", json={"password": PASSWORD}, headers=anna.headers)
     swept()
     a_job(owner=anna.owner)
-    sql("UPDATE users SET deleted_at = deleted_at - interval '11 minutes'")
+    sql("UPDATE users SET deleted_at = deleted_at - interval '11 minutes' WHERE NOT is_ai")
 
     while swept():
         pass
 
     assert sql("SELECT count(*) FROM jobs") == [0]
-    assert sql("SELECT erased FROM users") == [True]
+    assert sql("SELECT erased FROM users WHERE NOT is_ai") == [True]
 
 
 def test_an_export_has_all_that_is_stored_of_the_person(app: Flask) -> None:
@@ -256,7 +258,7 @@ def test_an_export_has_all_that_is_stored_of_the_person(app: Flask) -> None:
 
     export = response.get_json()
     assert response.headers["Content-Disposition"] == 'attachment; filename="parley-export.json"'
-    assert list(export) == ["profile", "sessions", "keys", "batches", "jobs", "actions"]
+    assert list(export) == ["profile", "sessions", "keys", "batches", "jobs", *_OF_CHATS, "actions"]
     assert (export["profile"]["userId"], export["profile"]["username"]) == (anna.id, "anna")
     assert [key["name"] for key in export["keys"]] == ["mine"]
     assert [(batch["total"], batch["idempotencyKey"]) for batch in export["batches"]] == [(1, "one")]
@@ -267,6 +269,62 @@ def test_an_export_has_all_that_is_stored_of_the_person(app: Flask) -> None:
     assert len(export["sessions"]) == 1
     assert "Bert's" not in response.get_data(as_text=True)
     assert notes("user_exported") == [(anna.owner, None)]
+
+
+def test_an_ended_account_leaves_its_chats_at_once_and_what_it_said_there_goes(app: Flask) -> None:
+    """Piece by piece, by the sweep. Others keep their places and what they said; its chats with the AI are gone."""
+    anna, bert = Person(app), Person(app, "bert")
+    group, left, alone = a_chat(anna.id, bert.id), a_chat(bert.id, anna.id), an_ai_chat(anna.id)
+    own = a_chat(anna.id)
+    for chat_id in (alone, own):
+        say(chat_id, anna.id, *["mine"] * 4)
+    say(group, anna.id, *map(str, range(5)))
+    say(group, bert.id, "I stay")
+    say(left, anna.id, "last")
+    sql("INSERT INTO message_versions (chat_id, seq, version, content) VALUES (:chat, 1, 1, 'before')", chat=group)
+    sql("DELETE FROM chat_members WHERE chat_id = :chat AND user_id = :anna", chat=left, anna=anna.id)
+
+    anna.browser.delete("/api/me", json={"password": PASSWORD}, headers=anna.headers)
+
+    seats = "SELECT chat_id::text || role FROM chat_members WHERE user_id = :user ORDER BY chat_id"
+    assert sql(seats, user=bert.id) == sorted([f"{group}admin", f"{left}admin"])
+    assert set(sql(seats, user=anna.id)) == {f"{alone}admin", f"{own}admin"}
+    assert sql("UPDATE users SET deleted_at = deleted_at - interval '11 minutes' WHERE deleted_at IS NOT NULL") == []
+    rounds = 0
+    while swept():
+        rounds += 1
+    assert rounds == 7  # 2 each for two chats of 4, 2 for 5 messages, 1 for the last
+    assert sql("SELECT erased FROM users WHERE id = :anna", anna=anna.id) == [True]
+    assert set(sql("SELECT id::text FROM chats")) == {group, left}
+    assert sql("SELECT content FROM messages WHERE chat_id = :chat ORDER BY seq", chat=group) == [*[""] * 5, "I stay"]
+    assert sql("SELECT change_seq FROM messages WHERE chat_id = :chat ORDER BY seq", chat=group) == [*range(7, 12), 6]
+    assert sql("SELECT last_change_seq FROM chats ORDER BY last_change_seq") == [2, 11]
+    assert set(sql("SELECT last_message_preview FROM chats")) == {"", "I stay"}
+    assert sql("SELECT count(*) FROM message_versions") == [0]
+
+
+def test_an_export_has_what_one_said_in_chats_and_what_the_ai_answered_alone(app: Flask) -> None:
+    """Not what others have said, nor what the AI has said to others."""
+    anna, bert = Person(app), Person(app, "bert")
+    group, alone = a_chat(anna.id, bert.id), an_ai_chat(anna.id, title="Physics")
+    say(group, anna.id, "To all")
+    say(group, bert.id, "Bert's")
+    say(group, AI_ID, "The AI's to all")
+    say(alone, anna.id, "To the AI")
+    say(alone, AI_ID, "The AI's")
+    sql("INSERT INTO message_versions (chat_id, seq, version, content) VALUES (:chat, 1, 1, 'before')", chat=group)
+
+    response = anna.browser.get("/api/me/export", headers=anna.headers)
+
+    export = response.get_json()
+    assert [(chat["title"], chat["role"]) for chat in export["chats"]] == [("Trip", "admin"), ("Physics", "admin")]
+    assert [(m["chatId"], m["content"], m["versions"]) for m in export["messages"]] == [
+        (group, "To all", ["before"]),
+        (alone, "To the AI", None),
+    ]
+    assert [(m["chatId"], m["content"]) for m in export["replies"]] == [(alone, "The AI's")]
+    for others in ("Bert's", "to all"):
+        assert others not in response.get_data(as_text=True)
 
 
 def test_an_export_has_no_secret_and_no_hash(app: Flask) -> None:

@@ -60,6 +60,16 @@ def test_an_operators_look_at_anothers_job_is_on_record(
         assert session.scalars(select(AuditEntry.request_id)).all() == ["r-1"]
 
 
+def test_a_look_through_the_dead_letters_is_on_record(client: FlaskClient, someone: tuple[str, Headers]) -> None:
+    """They are many people's; a page that polls is one look."""
+    actor, headers = someone
+
+    for _ in range(2):
+        assert client.get("/api/dead-letters", headers=headers).status_code == 200
+
+    assert notes("dead_letters_listed") == [(actor, "dead_letters_listed", None, {})]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -95,7 +95,7 @@ def test_a_poll_asks_once_for_its_job_and_not_again_who_sends_it(
     [
         "UPDATE api_keys SET revoked_at = clock_timestamp()",
         "UPDATE api_keys SET expires_at = clock_timestamp()",
-        "UPDATE users SET deleted_at = clock_timestamp(), username = NULL",
+        "UPDATE users SET deleted_at = clock_timestamp(), username = NULL WHERE NOT is_ai",
     ],
 )
 def test_a_key_that_was_revoked_or_expired_or_lost_its_user_is_refused(
@@ -115,7 +115,7 @@ def test_an_operator_who_is_none_any_more_sees_only_his_own(app: Flask, client: 
     operator = Signed(app, role=Role.OPERATOR)
     job_id = a_job(owner=owners.of_user(a_user()))
     first = client.get(f"/api/jobs/{job_id}", headers=operator.headers).status_code
-    sql("UPDATE users SET role = 'user'")
+    sql("UPDATE users SET role = 'user' WHERE NOT is_ai")
     operator.pass_time()
 
     assert [first, client.get(f"/api/jobs/{job_id}", headers=operator.headers).status_code] == [200, 404]

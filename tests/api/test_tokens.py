@@ -353,7 +353,7 @@ def test_a_role_is_not_what_the_token_says(client: FlaskClient, person: Person) 
     """Only the database says it."""
     assert answer_to(client, person.token(role="admin", scopes=["admin"], admin=True)) == ACCEPTED
     with Session.begin() as session:
-        session.execute(text("UPDATE users SET role = 'operator'"))
+        session.execute(text("UPDATE users SET role = 'operator' WHERE NOT is_ai"))
 
     response = client.get(PRIVATE, headers={"Authorization": f"Bearer {person.token()}"})
 

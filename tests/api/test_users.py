@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -36,8 +37,28 @@ def test_the_first_admin_is_made_with_the_operators_token(make_app: Callable[...
     assert notes("invitation_made") == [("operator", None), (owner, None)]
 
 
+def test_an_admin_ends_all_sessions_of_somebody(app: Flask, operator: Headers) -> None:
+    """And nobody else's; it is on record, and of no use for somebody who is not there."""
+    anna, bert = Person(app, "anna"), Person(app, "bert")
+    client = app.test_client()
+
+    answers = [
+        client.post(f"/api/users/{user_id}/logout-all", headers=operator).status_code
+        for user_id in (anna.id, str(uuid.uuid4()), "nobody")
+    ]
+
+    assert answers == [204, 404, 404]
+    assert client.get("/api/me", headers=anna.headers).status_code == 401
+    assert client.get("/api/me", headers=bert.headers).status_code == 200
+    assert notes("user_logged_out_everywhere") == [("operator", anna.owner)]
+
+
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/api/users"), ("PATCH", "/api/users/{id}"), ("POST", "/api/invitations")]
+    ("method", "path"),
+    [
+        *(("GET", "/api/users"), ("PATCH", "/api/users/{id}"), ("POST", "/api/users/{id}/logout-all")),
+        ("POST", "/api/invitations"),
+    ],
 )
 @pytest.mark.parametrize(
     ("role", "status", "code"), [(None, 401, "no_token"), ("user", 403, "forbidden"), ("operator", 403, "forbidden")]

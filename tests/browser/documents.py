@@ -52,6 +52,7 @@ def a_job(status: str, **fields: Any) -> Job:
         "customId": None,
         "model": None,
         "degraded": None,
+        "cached": None,
         "truncated": None,
         "usage": None,
         "attempts": [],

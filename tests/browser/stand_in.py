@@ -21,7 +21,7 @@ from .documents import EXAMPLE_OPENAPI, Job, ago, completed
 from .replies import Replies
 from .script import Drop, Hold, Refuse, Reply, Seen
 
-PAGES = {"/": "index.html", "/keys": "keys.html", "/api/docs": "docs/index.html"}
+PAGES = {"/": "index.html", "/jobs": "jobs.html", "/keys": "keys.html", "/api/docs": "docs/index.html"}
 FINAL = {"completed", "failed", "cancelled"}
 
 

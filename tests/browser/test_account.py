@@ -49,7 +49,7 @@ def stored(page: Page) -> str:
 
 def test_a_guest_needs_to_do_nothing(page: Page, stand_in: StandIn) -> None:
     """A first visit asks for a guest's cookie, and for nothing that would be refused; messages go as that guest."""
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -63,7 +63,7 @@ def test_who_signs_in_takes_the_guest_s_messages_along(page: Page, stand_in: Sta
     """The list, the jobs under way and the draft are the user's from then on, also after a reload."""
     ada = stand_in.accounts.add("ada", "Ada Lovelace")
     stand_in.show(a_job("analyzing"))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Asked as a guest")
     expect(sent).to_have_attribute("data-state", "analyzing")
     page.get_by_label(MESSAGE).fill("Half a thou")
@@ -87,7 +87,7 @@ def test_who_signs_in_takes_the_guest_s_messages_along(page: Page, stand_in: Sta
 def test_a_wrong_password_says_so_and_keeps_what_was_typed(page: Page, stand_in: StandIn) -> None:
     """Nothing says whether it was the name or the password; both stay, and the next try may be right."""
     stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     open_account(page)
 
     fill_sign_in(page, "ada", "not it")
@@ -103,7 +103,7 @@ def test_a_wrong_password_says_so_and_keeps_what_was_typed(page: Page, stand_in:
 def test_too_many_tries_say_when_the_next_may_be(page: Page, stand_in: StandIn) -> None:
     """A limit is no riddle."""
     stand_in.accounts.replies["/api/auth/login"] = deque([Refuse(429, "too_many_requests", retry_after=40)])
-    page.goto("/")
+    page.goto("/jobs")
     open_account(page)
 
     fill_sign_in(page, "ada")
@@ -114,7 +114,7 @@ def test_too_many_tries_say_when_the_next_may_be(page: Page, stand_in: StandIn) 
 def test_what_is_wrong_with_a_registration_is_said_at_its_field(page: Page, stand_in: StandIn) -> None:
     """Each field has its sentence, tied to it for those who cannot see, and the first has the focus."""
     stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     open_account(page)
     page.get_by_role("button", name="No account yet: register").click()
     page.get_by_role("button", name="Register", exact=True).click()
@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_registration_is_said_at_its_field(page: Page, stan
 def test_an_invitation_is_asked_for_where_it_is_needed(page: Page, stand_in: StandIn) -> None:
     """The field appears when the server says so, and a code that is not good is said at it."""
     stand_in.accounts.registration = "invitation"
-    page.goto("/")
+    page.goto("/jobs")
     open_account(page)
     page.get_by_role("button", name="No account yet: register").click()
     expect(page.get_by_label("Invitation")).to_be_hidden()
@@ -157,7 +157,7 @@ def test_an_invitation_is_asked_for_where_it_is_needed(page: Page, stand_in: Sta
 def test_where_nobody_can_register_the_form_goes(page: Page, stand_in: StandIn) -> None:
     """One is told once, and left with what can be done."""
     stand_in.accounts.registration = "closed"
-    page.goto("/")
+    page.goto("/jobs")
     open_account(page)
     page.get_by_role("button", name="No account yet: register").click()
 
@@ -172,7 +172,7 @@ def test_a_server_without_guests_asks_everyone_to_sign_in(page: Page, stand_in: 
     """The form is all there is; after it the page is there, with the box to write in."""
     stand_in.accounts.allow_guests = False
     stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     expect(page.get_by_text("This server asks everyone to sign in.")).to_be_visible()
     expect(page.get_by_label(MESSAGE)).to_be_hidden()
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -187,7 +187,7 @@ def test_a_server_without_guests_asks_everyone_to_sign_in(page: Page, stand_in: 
 def test_a_session_that_ends_while_one_types_loses_nothing(page: Page, stand_in: StandIn) -> None:
     """What was sent waits, what is being typed stays, the page says why; after signing in everything goes on."""
     ada = stand_in.accounts.add("ada", "Ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     heard = listen_to_announcer(page)
     stand_in.accounts.end_sessions()
@@ -218,7 +218,7 @@ def test_a_session_that_ends_while_one_types_loses_nothing(page: Page, stand_in:
 def test_an_ended_session_survives_a_reload_with_its_unsent_message(page: Page, stand_in: StandIn) -> None:
     """It is still Ada's page, and what she wrote is not sent as a guest meanwhile."""
     ada = stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     stand_in.accounts.end_sessions()
     expect(send(page, "Sent too late")).to_have_attribute("data-state", "waiting")
@@ -236,7 +236,7 @@ def test_an_ended_session_survives_a_reload_with_its_unsent_message(page: Page, 
 def test_another_who_signs_in_meanwhile_sees_and_sends_nothing_of_the_first(page: Page, stand_in: StandIn) -> None:
     """What Ada wrote is neither Bob's to read nor sent as his; it waits for her."""
     ada, bob = stand_in.accounts.add("ada"), stand_in.accounts.add("bob")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     stand_in.accounts.end_sessions()
     expect(send(page, "A secret of Ada's")).to_have_attribute("data-state", "waiting")
@@ -262,7 +262,7 @@ def test_five_refused_requests_renew_the_token_once(page: Page, stand_in: StandI
     """A token that has run out is renewed by whoever notices first; the others wait for it, and all are repeated."""
     stand_in.accounts.add("ada")
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     for number in range(5):
         expect(send(page, f"Question {number}")).to_have_attribute("data-state", "created")
@@ -283,7 +283,7 @@ def test_five_refused_requests_renew_the_token_once(page: Page, stand_in: StandI
 def test_a_lost_answer_to_a_renewal_does_not_end_the_session(page: Page, stand_in: StandIn) -> None:
     """The server takes the same cookie again for a few seconds; the page asks at once, so it is within them."""
     stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     stand_in.accounts.expire_tokens()
     stand_in.accounts.replies["/api/auth/refresh"] = deque([Drop()])
@@ -297,7 +297,7 @@ def test_a_lost_answer_to_a_renewal_does_not_end_the_session(page: Page, stand_i
 def test_a_server_that_cannot_renew_just_now_ends_no_session(page: Page, stand_in: StandIn) -> None:
     """An outage is no answer to who somebody is: the message waits and goes by itself."""
     stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     stand_in.accounts.expire_tokens()
     stand_in.accounts.replies["/api/auth/refresh"] = deque([Refuse(503, "database_unavailable", retry_after=1)] * 2)
@@ -312,7 +312,7 @@ def test_a_look_while_signing_in_buries_no_job(page: Page, stand_in: StandIn) ->
     """The job is the user's already, and the page still asks as the guest: not found does not mean gone."""
     stand_in.accounts.add("ada", "Ada Lovelace")
     stand_in.show(a_job("analyzing"))
-    page.goto("/")
+    page.goto("/jobs")
     expect(send(page, "Asked as a guest")).to_have_attribute("data-state", "analyzing")
     hold = Hold()
     stand_in.accounts.replies["/api/auth/login"] = deque([hold])
@@ -333,7 +333,7 @@ def test_the_token_is_renewed_before_it_expires(page: Page, stand_in: StandIn) -
     """Nobody waits for a renewal in the middle of something: it is made a minute early."""
     stand_in.accounts.add("ada")
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
 
     page.clock.fast_forward(838_000)
@@ -348,9 +348,9 @@ def test_two_tabs_do_not_renew_at_once(open_context: OpenContext, stand_in: Stan
     stand_in.accounts.add("ada")
     context = open_context()
     here, there = context.new_page(), context.new_page()
-    here.goto("/")
+    here.goto("/jobs")
     sign_in(here, "ada")
-    there.goto("/")
+    there.goto("/jobs")
     expect(there.locator("#account")).to_have_text("ada")
     stand_in.accounts.expire_tokens()
     before, hold = stand_in.accounts.count("/api/auth/refresh"), Hold()
@@ -375,7 +375,7 @@ def test_two_tabs_do_not_renew_at_once(open_context: OpenContext, stand_in: Stan
 def test_signing_out_leaves_nothing_behind(page: Page, stand_in: StandIn) -> None:
     """No card, no draft, no list in the browser, not after a reload either; and the next one is a guest."""
     stand_in.accounts.add("ada", "Ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     expect(send(page, "A secret of Ada's")).to_have_attribute("data-state", "completed")
     page.get_by_label(MESSAGE).fill("Half a secret")
@@ -399,7 +399,7 @@ def test_signing_out_leaves_nothing_behind(page: Page, stand_in: StandIn) -> Non
 def test_signing_out_is_not_claimed_when_it_did_not_happen(page: Page, stand_in: StandIn) -> None:
     """Without an answer the cookie may still be good: the page says so, and Ada is still signed in."""
     stand_in.accounts.add("ada", "Ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     stand_in.accounts.replies["/api/auth/logout"] = deque([Drop()])
     open_account(page)
@@ -413,7 +413,7 @@ def test_signing_out_is_not_claimed_when_it_did_not_happen(page: Page, stand_in:
 def test_signing_out_asks_first_while_something_is_unsent(page: Page, stand_in: StandIn) -> None:
     """It would be dropped, and it is nowhere else."""
     stand_in.accounts.add("ada", "Ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     stand_in.posts.append(Refuse(503, "not_ready", retry_after=60))
     expect(send(page, "Not there yet")).to_have_attribute("data-state", "waiting")
@@ -433,8 +433,8 @@ def test_tabs_of_one_browser_sign_in_and_out_together(open_context: OpenContext,
     stand_in.accounts.add("ada", "Ada")
     context = open_context()
     here, there = context.new_page(), context.new_page()
-    here.goto("/")
-    there.goto("/")
+    here.goto("/jobs")
+    there.goto("/jobs")
     expect(there.locator("#account")).to_have_text("Guest")
 
     sign_in(here, "ada")
@@ -451,7 +451,7 @@ def test_tabs_of_one_browser_sign_in_and_out_together(open_context: OpenContext,
 def test_no_token_is_kept_where_a_script_could_find_it_later(page: Page, stand_in: StandIn) -> None:
     """Neither storage nor a readable cookie holds one; each request carries it all the same."""
     stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     expect(send(page, "What is a queue?")).to_have_attribute("data-state", "completed")
 
@@ -466,7 +466,7 @@ def test_no_token_is_kept_where_a_script_could_find_it_later(page: Page, stand_i
 def test_the_profile_changes_what_is_shown_and_what_signs_in(page: Page, stand_in: StandIn) -> None:
     """A new name is shown at once; a new password needs the present one, and is the one from then on."""
     ada = stand_in.accounts.add("ada", "Ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     open_account(page)
     page.get_by_label("Name to show").fill("Countess")
@@ -488,7 +488,7 @@ def test_the_profile_changes_what_is_shown_and_what_signs_in(page: Page, stand_i
 def test_the_export_is_a_download(page: Page, stand_in: StandIn) -> None:
     """All the server has of the person, as a file."""
     stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     open_account(page)
 
@@ -502,7 +502,7 @@ def test_the_export_is_a_download(page: Page, stand_in: StandIn) -> None:
 def test_an_account_is_deleted_only_by_somebody_who_is_sure(page: Page, stand_in: StandIn) -> None:
     """The password and the username in full; then it is gone, and the browser knows nothing of it any more."""
     stand_in.accounts.add("ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     expect(send(page, "A secret of Ada's")).to_have_attribute("data-state", "completed")
     open_account(page)
@@ -526,7 +526,7 @@ def test_an_account_is_deleted_only_by_somebody_who_is_sure(page: Page, stand_in
 def test_a_start_without_a_network_shows_the_list_and_finds_out_later(page: Page, stand_in: StandIn) -> None:
     """Whose page it is need not be proved to show what this browser has; a message written now goes as that user."""
     ada = stand_in.accounts.add("ada", "Ada")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     expect(send(page, "A first one")).to_have_attribute("data-state", "completed")
     reachable = threading.Event()
@@ -552,7 +552,7 @@ def test_a_start_without_a_network_shows_the_list_and_finds_out_later(page: Page
 
 def test_the_dialog_is_left_as_it_was_entered(page: Page, stand_in: StandIn) -> None:
     """Escape closes it, the keyboard is back at the button, and no password waits in it for the next to come."""
-    page.goto("/")
+    page.goto("/jobs")
     page.locator("#account").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
@@ -572,7 +572,7 @@ def test_the_dialog_is_left_as_it_was_entered(page: Page, stand_in: StandIn) -> 
 )
 def test_a_password_store_knows_the_fields(page: Page, stand_in: StandIn, form: str, expected: list[str]) -> None:
     """By the tokens of the HTML standard; and one form at a time, so that it need not guess."""
-    page.goto("/")
+    page.goto("/jobs")
     open_account(page)
     if form == "register":
         page.get_by_role("button", name="No account yet: register").click()

@@ -20,7 +20,7 @@ ENDED = ["completed", "failed", "cancelled"]
 def test_an_unfinished_job_is_cancelled_by_one_press(page: Page, stand_in: StandIn, status: str) -> None:
     """No dialog; the card shows the end, offers what any such card does, and keeps the focus of the keyboard."""
     stand_in.show(a_job(status, attempts=[an_attempt(started=1)]))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Never mind")
 
     sent.get_by_role("button", name="Cancel").press("Enter")
@@ -37,7 +37,7 @@ def test_an_unfinished_job_is_cancelled_by_one_press(page: Page, stand_in: Stand
 def test_a_job_that_has_ended_cannot_be_cancelled(page: Page, stand_in: StandIn, status: str) -> None:
     """There is nothing left to stop."""
     stand_in.show(a_job(status, result="Here."))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "Too late")
 
@@ -48,7 +48,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(page: Page, stand_in: StandIn,
 def test_a_cancelled_job_is_announced_once(page: Page, stand_in: StandIn) -> None:
     """The look and the answer to the DELETE may both bring the news; it is said one time."""
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
     heard = listen_to_announcer(page)
     sent = send(page, "Never mind")
     expect(page.locator("#announcer")).to_contain_text("created")
@@ -64,7 +64,7 @@ def test_a_second_press_while_the_first_is_under_way_asks_nothing(page: Page, st
     hold = Hold()
     stand_in.deletes.append(hold)
     stand_in.show(a_job("analyzing"))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Never mind")
 
     sent.get_by_role("button", name="Cancel").click()
@@ -92,7 +92,7 @@ def test_a_cancel_that_did_not_get_through_says_so_and_can_be_pressed_again(
     """It is not repeated by itself; the button stays, with the focus on it, and it is said aloud."""
     stand_in.deletes.append(stumble)
     stand_in.show(a_job("analyzing"))
-    page.goto("/")
+    page.goto("/jobs")
     heard = listen_to_announcer(page)
     sent = send(page, "Never mind")
     button = sent.get_by_role("button", name="Cancel")
@@ -113,7 +113,7 @@ def test_a_cancel_whose_answer_was_lost_is_seen_by_the_next_look(page: Page, sta
     """The job was cancelled all the same: nobody needs to press again."""
     stand_in.deletes.append(Drop(after_doing=True))
     stand_in.show(a_job("analyzing"))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Never mind")
 
     sent.get_by_role("button", name="Cancel").click()
@@ -127,7 +127,7 @@ def test_a_cancel_that_comes_too_late_shows_the_answer_at_once(page: Page, stand
     """The server says `already_finished`: the page looks again, however far away its next look was."""
     stand_in.retry_after = 60
     stand_in.show(a_job("analyzing"))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Never mind")
     expect(sent).to_have_attribute("data-state", "analyzing")
     stand_in.show(completed("Here, all the same."))
@@ -145,7 +145,7 @@ def test_cancelling_a_job_that_is_gone_shows_it_as_gone(page: Page, stand_in: St
     stand_in.deletes.append(refusal)
     stand_in.show(a_job("created"))
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Never mind")
 
     sent.get_by_role("button", name="Cancel").click()
@@ -165,7 +165,7 @@ def test_an_older_look_does_not_undo_a_cancel(page: Page, stand_in: StandIn) -> 
     stand_in.show(a_job("created"))
     stand_in.gets.append(hold)
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Never mind")
     stand_in.wait_until(lambda: len(stand_in.looks()) == 1)
 
@@ -186,12 +186,12 @@ def test_a_look_of_another_tab_does_not_undo_a_cancel(open_context: OpenContext,
     here, there = context.new_page(), context.new_page()
     stand_in.retry_after = 60
     stand_in.show(a_job("created"))
-    here.goto("/")
+    here.goto("/jobs")
     sent = send(here, "Never mind")
     stand_in.wait_until(lambda: len(stand_in.looks()) == 1)
     hold = Hold()
     stand_in.gets.append(hold)
-    there.goto("/")
+    there.goto("/jobs")
     stand_in.wait_until(lambda: len(stand_in.looks()) == 2)
     there.evaluate("""() => {
         window.states = [];
@@ -213,7 +213,7 @@ def test_a_look_of_another_tab_does_not_undo_a_cancel(open_context: OpenContext,
 def test_the_focus_on_cancel_outlives_a_change_of_status(page: Page, stand_in: StandIn) -> None:
     """Whoever has reached the button may press it: it is the same one from the first status to the last."""
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     button = sent.get_by_role("button", name="Cancel")
     button.focus()

@@ -20,7 +20,7 @@ KEY = ".once__key"
 def open_keys(page: Page, stand_in: StandIn, **fields: str) -> None:
     """The page, as Ada."""
     stand_in.accounts.add("ada", "Ada", **fields)
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     page.goto("/keys")
     expect(page.get_by_text("You have no keys yet.")).to_be_visible()
@@ -100,7 +100,7 @@ def test_a_refused_key_says_why(page: Page, stand_in: StandIn) -> None:
     expect(page.locator(KEY)).to_have_count(0)
 
 
-@pytest.mark.parametrize(("role", "count"), [("user", 2), ("operator", 3)])
+@pytest.mark.parametrize(("role", "count"), [("user", 4), ("operator", 5)])
 def test_only_an_operator_is_offered_what_an_operator_may(page: Page, stand_in: StandIn, role: str, count: int) -> None:
     """A box that could only be refused is not there."""
     open_keys(page, stand_in, role=role)
@@ -133,7 +133,7 @@ def test_a_guest_is_asked_to_sign_in_and_an_account_that_leaves_takes_its_keys_a
 def test_accounts_and_keys_can_be_read(open_context: OpenContext, stand_in: StandIn, scheme: str) -> None:
     """Contrast of at least 4.5:1 on the page of keys, in the profile and in a form full of complaints."""
     page = open_context(color_scheme=scheme, reduced_motion="reduce").new_page()
-    page.goto("/")
+    page.goto("/jobs")
     open_account(page)
     page.get_by_role("button", name="Sign in", exact=True).click()
     complaints = page.evaluate(CONTRAST)
@@ -155,7 +155,7 @@ def test_no_long_name_scrolls_sideways(open_context: OpenContext, stand_in: Stan
     """Names are people's own; the page holds whatever they are."""
     page = open_context(viewport={"width": width, "height": 780}).new_page()
     stand_in.accounts.add("ada", "W" * 64, role="operator")
-    page.goto("/")
+    page.goto("/jobs")
     sign_in(page, "ada")
     assert page.evaluate(OVERFLOW) == 0
     page.goto("/keys")

@@ -20,7 +20,7 @@ UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 def test_a_lost_answer_to_a_post_makes_no_second_job(page: Page, stand_in: StandIn) -> None:
     """The server made the job and the answer was lost: the resend carries the same key and finds that job."""
     stand_in.posts.append(Drop(after_doing=True))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -36,7 +36,7 @@ def test_a_reload_in_the_middle_of_a_post_makes_no_second_job(page: Page, stand_
     """The page went away before the answer came; the next one sends again, with the key that was stored first."""
     hold = Hold()
     stand_in.posts.append(hold)
-    page.goto("/")
+    page.goto("/jobs")
     send(page, "What is a queue?")
     stand_in.wait_until(lambda: len(stand_in.sends()) == 1)
 
@@ -66,7 +66,7 @@ def test_a_message_that_could_not_be_sent_says_so_and_is_sent_by_itself(
 ) -> None:
     """One sees that it is not sent yet and why, and needs to do nothing."""
     stand_in.posts.extend([stumble] * 2)
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -78,7 +78,7 @@ def test_a_message_that_could_not_be_sent_says_so_and_is_sent_by_itself(
 def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(page: Page, stand_in: StandIn) -> None:
     """`Retry-After` is counted down to; Send now is there for a person who knows better."""
     stand_in.posts.append(Refuse(503, "not_ready", retry_after=120))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     expect(sent).to_contain_text("Trying again in 2 min")
     page.evaluate("window.dispatchEvent(new Event('online'))")
@@ -91,7 +91,7 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(page: Page, stand_in
 
 def test_a_message_written_offline_is_sent_when_the_network_is_back(page: Page, stand_in: StandIn) -> None:
     """It waits, says that the browser is offline, and goes at once when it can."""
-    page.goto("/")
+    page.goto("/jobs")
     page.context.set_offline(True)
     sent = send(page, "What is a queue?")
     expect(sent).to_contain_text("You are offline.")
@@ -106,7 +106,7 @@ def test_an_unsent_message_can_be_discarded(page: Page, stand_in: StandIn) -> No
     """It leaves the list, and it is not sent after all."""
     stand_in.posts.append(Refuse(503, "not_ready", retry_after=5))
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Better not")
 
     sent.get_by_role("button", name="Discard").click()
@@ -134,7 +134,7 @@ def test_a_refused_message_says_why_and_goes_back_into_the_box(
 ) -> None:
     """A refusal is not repeated: its reasons and its code are shown, and the text can be changed and sent anew."""
     stand_in.posts.append(refusal)
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "Too bold")
     expect(sent.locator(".problem")).to_contain_text(said)
     expect(sent.locator(".problem")).to_contain_text(refusal.code)
@@ -152,7 +152,7 @@ def test_a_refused_message_says_why_and_goes_back_into_the_box(
 
 def test_a_draft_survives_a_reload(page: Page) -> None:
     """What was being written, and for what, is still in the box."""
-    page.goto("/")
+    page.goto("/jobs")
     page.get_by_label("Your message").fill("Half a thou")
     page.get_by_role("radio", name="Summarize").check()
 
@@ -164,7 +164,7 @@ def test_a_draft_survives_a_reload(page: Page) -> None:
 
 def test_a_sent_message_leaves_no_draft(page: Page, stand_in: StandIn) -> None:
     """After a reload the box is empty, or the same message would be sent twice by an honest mistake."""
-    page.goto("/")
+    page.goto("/jobs")
     send(page, "What is a queue?")
     stand_in.wait_until(lambda: len(stand_in.sends()) == 1)
 
@@ -177,7 +177,7 @@ def test_a_sent_message_leaves_no_draft(page: Page, stand_in: StandIn) -> None:
 def test_the_page_works_without_a_secure_context(open_context: OpenContext, stand_in: StandIn) -> None:
     """Over plain http on a local network there is no `crypto.randomUUID` and no clipboard API."""
     page = open_context().new_page()
-    page.goto(f"http://parley.test:{stand_in.port}/")
+    page.goto(f"http://parley.test:{stand_in.port}/jobs")
     assert page.evaluate("window.isSecureContext") is False
 
     sent = send(page, "What is a queue?")
@@ -193,7 +193,7 @@ def test_the_page_works_without_local_storage(open_context: OpenContext, stand_i
     context = open_context()
     context.add_init_script("delete Object.getPrototypeOf(window).localStorage; delete window.localStorage;")
     page = context.new_page()
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -203,7 +203,7 @@ def test_the_page_works_without_local_storage(open_context: OpenContext, stand_i
 
 def test_a_full_local_storage_loses_no_message(page: Page, stand_in: StandIn) -> None:
     """Answers that can be fetched again make room for a message that exists nowhere else yet."""
-    page.goto("/")
+    page.goto("/jobs")
     expect(send(page, "A first one")).to_have_attribute("data-state", "completed")
     # About a hundred characters are left: too few for a second entry, unless the first gives up its answer.
     page.evaluate("""() => {
@@ -227,7 +227,7 @@ def test_a_full_local_storage_loses_no_message(page: Page, stand_in: StandIn) ->
 def test_only_the_newest_fifty_are_kept(page: Page, stand_in: StandIn) -> None:
     """The list has an end: the oldest finished entry leaves, and one that is not sent yet never does."""
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
     page.evaluate("""() => {
         const job = { jobId: '', status: 'completed', result: 'x', attempts: [], createdAt: '', updatedAt: '' };
         const entries = Array.from({ length: 50 }, (_, i) => ({
@@ -251,7 +251,7 @@ def test_only_the_newest_fifty_are_kept(page: Page, stand_in: StandIn) -> None:
 def test_a_cleared_list_is_forgotten_by_this_browser(page: Page, stand_in: StandIn) -> None:
     """After a confirmation nothing is left, not after a reload either, and nothing more is asked of the server."""
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
     send(page, "What is a queue?")
     page.get_by_role("button", name="Clear list").click()
     page.get_by_role("button", name="Keep it").click()

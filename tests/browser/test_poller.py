@@ -17,7 +17,7 @@ from .steps import send
 
 def test_a_quick_job_is_answered_within_a_second(page: Page, stand_in: StandIn) -> None:
     """The first look comes sooner than the second that a header can ask for: done at once feels done at once."""
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -30,7 +30,7 @@ def test_retry_after_is_honoured(page: Page, stand_in: StandIn) -> None:
     """After a look that was answered with `Retry-After: 2`, two seconds pass before the next, and not many more."""
     stand_in.retry_after = 2
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
 
     send(page, "What is a queue?")
 
@@ -42,7 +42,7 @@ def test_retry_after_is_honoured(page: Page, stand_in: StandIn) -> None:
 def test_the_quick_looks_are_few(page: Page, stand_in: StandIn) -> None:
     """Four looks in the first second, then one a second, as `Retry-After: 1` asks."""
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
 
     send(page, "What is a queue?")
 
@@ -58,7 +58,7 @@ def test_no_failed_look_ends_the_polling(page: Page, stand_in: StandIn, stumble:
     """Dropped connections, faults of the server and a proxy's own pages are all survived, three in a row."""
     stand_in.show(a_job("created"), a_job("processing"), completed("Here."))
     stand_in.gets.extend([stumble] * 3)
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -69,7 +69,7 @@ def test_failed_looks_come_further_and_further_apart(page: Page, stand_in: Stand
     """A server that cannot answer is not beaten while it is down: half the ceiling is never jittered away."""
     stand_in.show(a_job("created"))
     stand_in.gets.extend([Drop()] * 5)
-    page.goto("/")
+    page.goto("/jobs")
 
     send(page, "What is a queue?")
 
@@ -83,7 +83,7 @@ def test_the_page_says_so_while_the_server_is_not_ready(page: Page, stand_in: St
     """A line counts down to the next look, a press of its button looks at once, and it goes when all is well."""
     stand_in.show(a_job("created"))
     stand_in.gets.append(Refuse(503, "not_ready", retry_after=60))
-    page.goto("/")
+    page.goto("/jobs")
     send(page, "What is a queue?")
     notice = page.locator("#notice")
     expect(notice).to_contain_text("The server is not ready (not_ready).")
@@ -101,7 +101,7 @@ def test_a_wake_up_does_not_override_a_refusing_server(page: Page, stand_in: Sta
     stand_in.show(a_job("created"))
     stand_in.gets.append(Refuse(503, "not_ready", retry_after=60))
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     send(page, "What is a queue?")
     expect(page.locator("#notice")).to_be_visible()
     page.clock.fast_forward(5_000)
@@ -118,7 +118,7 @@ def test_the_page_looks_at_once_when_the_network_is_back(page: Page, stand_in: S
     stand_in.retry_after = 60
     stand_in.show(a_job("created"))
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     stand_in.wait_until(lambda: len(stand_in.looks()) == 1)
     expect(sent).to_have_attribute("data-state", "created")
@@ -137,7 +137,7 @@ def test_the_page_looks_at_once_when_the_machine_has_slept(page: Page, stand_in:
     stand_in.retry_after = 120
     stand_in.show(a_job("created"))
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     stand_in.wait_until(lambda: len(stand_in.looks()) == 1)
     expect(sent).to_have_attribute("data-state", "created")
@@ -154,7 +154,7 @@ def test_a_look_cut_off_by_sleep_is_made_again(page: Page, stand_in: StandIn) ->
     stand_in.show(completed("Good morning."))
     stand_in.gets.append(hold)
     page.clock.install(time=0)
-    page.goto("/")
+    page.goto("/jobs")
     page.clock.pause_at(10)
     sent = send(page, "What is a queue?")
     expect(sent).to_have_attribute("data-state", "created")
@@ -181,7 +181,7 @@ def test_one_job_never_has_two_looks_under_way(page: Page, stand_in: StandIn) ->
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/api/jobs/" in request.url else None)
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     stand_in.wait_until(lambda: len(stand_in.looks()) == 1)
 
@@ -202,7 +202,7 @@ def test_a_look_without_an_answer_is_given_up_and_made_again(page: Page, stand_i
     stand_in.show(completed("At last."))
     stand_in.gets.append(hold)
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     stand_in.wait_until(lambda: len(stand_in.looks()) == 1)
 
@@ -216,7 +216,7 @@ def test_a_look_without_an_answer_is_given_up_and_made_again(page: Page, stand_i
 
 def test_unfinished_jobs_are_taken_up_after_a_reload(page: Page, stand_in: StandIn) -> None:
     """A reload shows every message at once and goes on with those that are not finished, asking about no other."""
-    page.goto("/")
+    page.goto("/jobs")
     done = send(page, "A first one")
     expect(done).to_have_attribute("data-state", "completed")
     stand_in.show(a_job("analyzing"))
@@ -239,8 +239,8 @@ def test_two_tabs_show_the_same_list(open_context: OpenContext, stand_in: StandI
     """What one tab sends appears in the other, and neither forgets what the other has added."""
     context = open_context()
     here, there = context.new_page(), context.new_page()
-    here.goto("/")
-    there.goto("/")
+    here.goto("/jobs")
+    there.goto("/jobs")
 
     send(here, "From here")
     expect(there.locator(".asked__text")).to_have_text("From here")

@@ -47,7 +47,7 @@ CONTRAST = """() => {
 
 def fill_with_everything(page: Page, stand_in: StandIn) -> None:
     """One card of each kind, long words and long code included."""
-    page.goto("/")
+    page.goto("/jobs")
     stand_in.show(completed("W" * 400 + "\n\n```\n" + "code " * 80 + "\n```", model="m" * 120, degraded=True))
     expect(send(page, "A" * 500)).to_have_attribute("data-state", "completed")
     stumbled = an_attempt(started=3, asked=2.9, finished=1, error_code="provider_unavailable")
@@ -69,7 +69,7 @@ def fill_with_everything(page: Page, stand_in: StandIn) -> None:
 def test_nothing_scrolls_sideways(open_context: OpenContext, stand_in: StandIn, width: int) -> None:
     """Long words wrap, long code scrolls in a box of its own, at any width."""
     page = open_context(viewport={"width": width, "height": 780}).new_page()
-    page.goto("/")
+    page.goto("/jobs")
     assert page.evaluate(OVERFLOW) == 0
 
     fill_with_everything(page, stand_in)
@@ -81,7 +81,7 @@ def test_nothing_scrolls_sideways(open_context: OpenContext, stand_in: StandIn, 
 def test_every_text_can_be_read(open_context: OpenContext, stand_in: StandIn, scheme: str) -> None:
     """The contrast is at least 4.5:1 in both colour schemes, and the dark one is dark."""
     page = open_context(color_scheme=scheme, reduced_motion="reduce").new_page()
-    page.goto("/")
+    page.goto("/jobs")
     empty = page.evaluate(CONTRAST)
     fill_with_everything(page, stand_in)
 
@@ -111,7 +111,7 @@ def test_what_a_finger_presses_is_large_enough(open_context: OpenContext, stand_
 def test_enter_starts_a_new_line_where_there_is_no_keyboard(open_context: OpenContext, stand_in: StandIn) -> None:
     """On a phone there is no Shift to hold, so only the button sends."""
     page = open_context(**PHONE).new_page()
-    page.goto("/")
+    page.goto("/jobs")
     box = page.get_by_label("Your message")
     box.tap()
     page.keyboard.type("One")
@@ -127,7 +127,7 @@ def test_enter_starts_a_new_line_where_there_is_no_keyboard(open_context: OpenCo
 
 def test_everything_is_done_by_keyboard_alone(page: Page, stand_in: StandIn) -> None:
     """Skip to the box, write two lines, choose, send, and reach the answer's buttons: no pointer anywhere."""
-    page.goto("/")
+    page.goto("/jobs")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the message box")).to_be_focused()
     expect(page.get_by_role("link", name="Skip to the message box")).to_be_in_viewport()
@@ -158,7 +158,7 @@ def test_everything_is_done_by_keyboard_alone(page: Page, stand_in: StandIn) -> 
 
 def test_an_input_method_may_use_enter(page: Page, stand_in: StandIn) -> None:
     """While a word is being composed, Enter picks it and sends nothing."""
-    page.goto("/")
+    page.goto("/jobs")
     page.get_by_label("Your message").fill("こんに")
 
     page.get_by_label("Your message").evaluate(
@@ -172,7 +172,7 @@ def test_an_input_method_may_use_enter(page: Page, stand_in: StandIn) -> None:
 def test_a_status_is_announced_once(page: Page, stand_in: StandIn) -> None:
     """Looks that find nothing new say nothing: one announcement for each change of status."""
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
     heard = listen_to_announcer(page)
     sent = send(page, "What is a queue?")
     expect(sent).to_have_attribute("data-state", "created")
@@ -192,7 +192,7 @@ def test_a_status_is_announced_once(page: Page, stand_in: StandIn) -> None:
 
 def test_the_box_holds_what_the_server_takes_and_no_more(page: Page, stand_in: StandIn) -> None:
     """A counter appears near the limit, counts as the server does, and what is too long or empty is not sent."""
-    page.goto("/")
+    page.goto("/jobs")
     box, count = page.get_by_label("Your message"), page.locator("#composer-count")
     box.fill("😀" * 29_999)
     expect(count).to_be_hidden()
@@ -217,7 +217,7 @@ def test_the_box_holds_what_the_server_takes_and_no_more(page: Page, stand_in: S
 
 def test_the_box_grows_with_its_text(page: Page) -> None:
     """Up to a point; then it scrolls."""
-    page.goto("/")
+    page.goto("/jobs")
     box = page.get_by_label("Your message")
     heights = []
     for lines in (1, 4, 100):
@@ -229,7 +229,7 @@ def test_the_box_grows_with_its_text(page: Page) -> None:
 
 def test_an_example_fills_the_box(page: Page, stand_in: StandIn) -> None:
     """It is put there to be read or changed, and is sent only by the one who asked."""
-    page.goto("/")
+    page.goto("/jobs")
 
     page.get_by_role("button", name="A paragraph on why the tide").click()
 
@@ -251,7 +251,7 @@ def test_a_countdown_is_right_on_a_clock_that_is_wrong(open_context: OpenContext
     page = context.new_page()
     stumbled = an_attempt(started=3, asked=2.9, finished=1, error_code="provider_unavailable")
     stand_in.show(a_job("retrying", failures=1, attempt=1, nextAttemptAt=ago(-40), attempts=[stumbled]))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -262,7 +262,7 @@ def test_a_page_without_scripts_says_what_it_needs(open_context: OpenContext) ->
     """Instead of a box that does nothing there is a sentence, and the way to the API."""
     page = open_context(java_script_enabled=False).new_page()
 
-    page.goto("/")
+    page.goto("/jobs")
 
     # Playwright stops scripts without telling the style sheet, so the sentence is read rather than seen.
     assert "This page needs JavaScript" in page.locator("noscript").inner_html()

@@ -30,13 +30,14 @@ from .steps import send
             "Waiting for one of your other jobs to finish, because other people wait too.",
         ),
         ({"waitReason": "breaker_open"}, "The model's server is down; it will be asked again by itself."),
+        ({"waitReason": "budget"}, "What may be spent today is spent; it goes on tomorrow."),
         ({"waitReason": "a_reason_of_tomorrow"}, "Waiting for a worker."),
     ],
 )
 def test_a_waiting_job_says_why_and_where(page: Page, stand_in: StandIn, fields: dict[str, Any], said: str) -> None:
     """One plain sentence, and no guess where the server makes none."""
     stand_in.show(a_job("created", **fields))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -64,7 +65,7 @@ def test_a_job_that_waits_for_another_attempt_says_what_for(
     """The back-off is counted down; after it there is a place in the queue like any other."""
     stumbled = an_attempt(started=3, asked=2.9, finished=1, error_code="provider_unavailable")
     stand_in.show(a_job("retrying", attempt=1, failures=1, attempts=[stumbled], **fields))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -78,7 +79,7 @@ def test_a_scheduled_job_names_its_time_as_the_clock_on_the_wall_shows_it(
     page = open_context(timezone_id="Asia/Kolkata").new_page()
     day = dt.datetime.now(dt.UTC) + dt.timedelta(days=3)
     stand_in.show(a_job("created", waitReason="scheduled", runAt=day.strftime("%Y-%m-%dT08:30:00.000000Z")))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "Good morning")
 
@@ -90,7 +91,7 @@ def test_a_place_that_moves_disturbs_nobody(open_context: OpenContext, stand_in:
     page = open_context(viewport={"width": 360, "height": 600}).new_page()
     job = a_job("created", queuePosition=9, etaSeconds=30)
     stand_in.show(job)
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     expect(sent.locator(".note")).to_contain_text("9th in the queue")
     sent.get_by_text("Technical details").click()
@@ -109,7 +110,7 @@ def test_a_silent_model_is_said_to_be_silent(page: Page, stand_in: StandIn) -> N
     """As long as the server says so, and no longer."""
     attempts = [an_attempt(started=6, asked=5.9)]
     stand_in.show(a_job("analyzing", note="still_working", attempts=attempts))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     expect(sent.locator(".note")).to_have_text("The model has not said anything for a while; still waiting.")
 
@@ -121,7 +122,7 @@ def test_a_silent_model_is_said_to_be_silent(page: Page, stand_in: StandIn) -> N
 def test_an_answer_of_a_second_choice_says_so(page: Page, stand_in: StandIn) -> None:
     """Under the answer stands who gave it and why, once; an answer of the first choice says nothing of the kind."""
     stand_in.show(completed("Here.", degraded=True, model="offline-1"))
-    page.goto("/")
+    page.goto("/jobs")
     second_choice = send(page, "What is a queue?")
     remark = "Answered by offline-1, because the first choice was not available."
     expect(second_choice.locator(".answer + .plain-note")).to_have_text(remark)

@@ -18,7 +18,7 @@ STOPS = ["created", "processing", "analyzing", "completed"]
 def test_the_whole_way_is_drawn_as_it_happens(page: Page, stand_in: StandIn) -> None:
     """Each stop is marked when the job stands there, and the answer appears with who gave it and what it took."""
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
     for index, status in enumerate(STOPS[:3]):
@@ -49,7 +49,7 @@ def test_a_retrying_job_counts_down_to_its_next_attempt(page: Page, stand_in: St
     """One sees what failed, how many failures are left, and when the next try comes; then the try itself."""
     first = an_attempt(started=4, asked=3.9, finished=1.42, error_code="provider_unavailable")
     stand_in.show(a_job("retrying", attempt=1, failures=1, nextAttemptAt=ago(-30), attempts=[first]))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -72,7 +72,7 @@ def test_a_failed_job_says_why_and_can_be_tried_again_as_a_new_job(page: Page, s
     failed = an_attempt(started=3, asked=2.9, finished=1, error_code="content_filter")
     error = {"code": "content_filter", "message": "The model refused this message."}
     stand_in.show(a_job("failed", attempt=1, failures=1, error=error, attempts=[failed]))
-    page.goto("/")
+    page.goto("/jobs")
     first = send(page, "Say something")
     expect(first.locator(".problem")).to_contain_text("The model refused this message.")
     expect(first.locator(".problem")).to_contain_text("content_filter")
@@ -92,7 +92,7 @@ def test_a_failed_job_says_why_and_can_be_tried_again_as_a_new_job(page: Page, s
 def test_a_cancelled_job_is_shown_as_cancelled(page: Page, stand_in: StandIn) -> None:
     """It is an end like any other: no more looks, and no answer promised."""
     stand_in.show(a_job("cancelled"))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "Never mind")
 
@@ -109,7 +109,7 @@ def test_what_a_model_writes_is_text_and_nothing_runs(page: Page, stand_in: Stan
     """Markup in an answer, in an error or in a question is read, never parsed."""
     hostile = "<img src=x onerror=\"window.ran=1\"><script>window.ran=1</script>\n\n<a href='javascript:1'>x</a>"
     stand_in.show(completed(hostile, model="<b>model</b>"))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "<svg onload=window.ran=1> & <i>so on</i>")
 
@@ -123,7 +123,7 @@ def test_what_a_model_writes_is_text_and_nothing_runs(page: Page, stand_in: Stan
 def test_paragraphs_line_breaks_and_code_of_an_answer_are_kept(page: Page, stand_in: StandIn) -> None:
     """A list stays a list of lines, and fenced code stands apart without its fence."""
     stand_in.show(completed("One:\n- a\n- b\n\nTwo.\n```python\nif x:\n\n    y()\n```\nThree."))
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "Show me")
 
@@ -138,7 +138,7 @@ def test_a_job_is_gone_whether_it_never_was_or_was_swept_away(page: Page, stand_
     stand_in.show(a_job("created"))
     stand_in.gets.append(refusal)
     page.clock.install()
-    page.goto("/")
+    page.goto("/jobs")
 
     sent = send(page, "What is a queue?")
 
@@ -152,7 +152,7 @@ def test_a_job_is_gone_whether_it_never_was_or_was_swept_away(page: Page, stand_
 def test_a_job_the_server_no_longer_knows_is_shown_as_gone(page: Page, stand_in: StandIn) -> None:
     """It is said once, nothing more is asked, and the message itself is still there to be sent anew."""
     stand_in.show(a_job("created"))
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     expect(sent).to_have_attribute("data-state", "created")
 
@@ -170,7 +170,7 @@ def test_a_job_the_server_no_longer_knows_is_shown_as_gone(page: Page, stand_in:
 def test_the_details_hold_what_a_developer_asks_for(page: Page, stand_in: StandIn) -> None:
     """The id, the counts and the attempts are there when opened, and the id can be copied."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.goto("/")
+    page.goto("/jobs")
     sent = send(page, "What is a queue?")
     expect(sent).to_have_attribute("data-state", "completed")
 
@@ -189,7 +189,7 @@ def test_the_details_hold_what_a_developer_asks_for(page: Page, stand_in: StandI
 def test_the_details_tell_times_and_batch_only_where_there_are_any(page: Page, stand_in: StandIn) -> None:
     """A deadline has every job; what nobody asked for takes no line."""
     stand_in.show(completed(deadlineAt="2030-01-31T08:00:00.000000Z"))
-    page.goto("/")
+    page.goto("/jobs")
     plain = send(page, "What is a queue?")
     plain.get_by_text("Technical details").click()
     expect(plain.locator(".facts")).to_contain_text("Deadline31 Jan 2030")

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.system.stack import eventually
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.outage]
 STOPPED_SECONDS = 30
 
 

@@ -44,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b'{"status": "ready"}')
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
+ANSWERS: Final = ALWAYS_READY.replace("PORT", "GATEWAY_PORT")
 LAUNCHER: Final = """
 import os, pathlib, signal, sys
 from local import install, launch
@@ -95,11 +96,13 @@ class Launched:
 def product(open_folder: pathlib.Path) -> pathlib.Path:
     """A checkout whose gunicorn, Celery and Alembic are modules of a few lines."""
     (open_folder / "tasks").mkdir()
+    (open_folder / "api").mkdir()
     for name, code in {
         "alembic.py": STARTS_COUNTED,
         "gunicorn.py": ALWAYS_READY,
         "celery.py": STAYS,
         "tasks/dispatcher.py": STAYS,
+        "api/gateway.py": ANSWERS,
     }.items():
         (open_folder / name).write_text(code)
     return open_folder

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -22,9 +23,20 @@ from tests.local.polling import is_alive, until
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[pathlib.Path]:
+    """A data folder whose database has been made: making one takes seconds."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="parley-made-"))
+    folder.chmod(0o755)
+    postgres.prepare(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def server(open_folder: pathlib.Path) -> Iterator[RunningServer]:
+def server(open_folder: pathlib.Path, made: pathlib.Path) -> Iterator[RunningServer]:
     """A durable server of the test's own."""
+    subprocess.run(["cp", "-a", f"{made}/.", str(open_folder)], check=True)  # keeps owners, as shutil would not
     running = postgres.start(open_folder)
     yield running
     running.stop()

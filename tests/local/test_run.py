@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import run
+from local.ports import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -93,6 +94,22 @@ def test_a_taken_port_is_named_with_a_command_that_works(taken_port: str, tmp_pa
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == f"Port {taken_port} is taken; choose another: PORT={int(taken_port) + 1} make run\n"
+
+
+def test_a_taken_port_of_the_gateway_is_named_too(taken_port: str, tmp_path: pathlib.Path) -> None:
+    """By the setting that moves it."""
+    ended = run_py(PORT=str(free_port()), GATEWAY_PORT=taken_port, PARLEY_DATA=str(tmp_path / "data"))
+
+    sentence = f"choose another: GATEWAY_PORT={int(taken_port) + 1} make run\n"
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"Port {taken_port} (the gateway's) is taken; {sentence}"
+
+
+def test_a_port_that_leaves_none_to_the_gateway_is_refused(tmp_path: pathlib.Path) -> None:
+    """The last there is."""
+    ended = run_py(PORT="65535", PARLEY_DATA=str(tmp_path / "data"))
+
+    assert ended.stderr.startswith("GATEWAY_PORT: leaves no port of its own to the gateway; for example GATEWAY_PORT=")
 
 
 def test_a_data_folder_that_cannot_be_made_is_one_sentence(taken_port: str, tmp_path: pathlib.Path) -> None:

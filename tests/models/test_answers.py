@@ -7,9 +7,12 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2 import extensions
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
@@ -118,3 +121,12 @@ def test_a_transaction_may_ask_for_time(proxy: FaultProxy) -> None:
 
     with pytest.raises(SQLAlchemyError), transaction() as session:
         session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": SECONDS + 0.5})
+
+
+def test_a_connection_that_broke_without_a_word_is_not_waited_for(bound: Settings) -> None:
+    """psycopg2 may say so in its answer instead of raising."""
+    wait: Any = extensions.get_wait_callback()
+    broken = SimpleNamespace(status=extensions.STATUS_READY, poll=lambda: extensions.POLL_ERROR)
+
+    with pytest.raises(psycopg2.OperationalError, match="broke"):
+        wait(broken)

@@ -13,10 +13,11 @@ from models import attempts, dead_letters, invariants, jobs, leases
 from models.attempts import Ending, Outcome
 from models.base import Session
 from models.invariants import Checked
-from models.jobs import JobType, NewJob
+from models.jobs import JobType, NewJob, Purpose
 from models.owners import ANYONE
 from models.states import JobStatus
-from tests.factories import a_job, ask, change, claim, create, now
+from models.users import AI_ID
+from tests.factories import a_job, a_user, an_ai_chat, answer, ask, call, change, claim, create, now, said_in, say
 
 pytestmark = pytest.mark.usefixtures("db")
 LONG_AGO = dt.timedelta(minutes=1)
@@ -172,6 +173,39 @@ def removed_and_still_there() -> str:
     return job_id
 
 
+def reserved_for_nothing() -> str:
+    job_id = answered()
+    change(job_id, reserved=1)
+    return job_id
+
+
+def cost_without_price() -> str:
+    job_id = answered()
+    sql("UPDATE attempts SET cost = 1")
+    return job_id
+
+
+def reply_that_was_not_posted() -> str:
+    anna = a_user()
+    chat = an_ai_chat(anna)
+    answer(call(chat, anna))
+    sql("UPDATE messages SET client_msg_id = 'another' WHERE is_ai")
+    return said_in(chat)[1].job_id or ""
+
+
+def posted_before_its_time() -> str:
+    anna = a_user()
+    chat = an_ai_chat(anna)
+    job_id = str(call(chat, anna))
+    say(chat, AI_ID, client_msg_id=f"ai:{job_id}")
+    return job_id
+
+
+def two_generations_at_once() -> str:
+    chat = an_ai_chat(a_user())
+    return max(a_job(status=JobStatus.ANALYZING, purpose=Purpose.REPLY, chat_id=chat) for _ in range(2))
+
+
 CRIMES = (
     lease_ran_out,
     deadline_has_passed,
@@ -188,6 +222,11 @@ CRIMES = (
     made_by_two_keys,
     made_by_a_key_of_another_owner,
     incomplete_batch,
+    reply_that_was_not_posted,
+    posted_before_its_time,
+    two_generations_at_once,
+    reserved_for_nothing,
+    cost_without_price,
     removed_and_still_there,
 )
 

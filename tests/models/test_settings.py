@@ -40,6 +40,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
         ("CORS_ORIGINS", "https://a.example:443"),
         ("CORS_ORIGINS", "null"),
         ("CORS_ORIGINS", "a.example"),
+        *(("BUDGET_DAY", amount) for amount in ("-1", "0", "0.00", "1e3", "nan", "1.0000001", "5 USD", "\u0665")),
+        ("BUDGET_ACTION", "stop"),
         ("TOKEN_KEY", "x" * 31),
         ("TOKEN_KEY", "x" * 64),
     ],
@@ -66,6 +68,11 @@ def test_a_wrong_value_is_refused_with_its_name_and_an_example(name: str, value:
         ({"LLM_MODEL": "m", "LLM_API_KEY": "k", "LLM_FALLBACKS": "offline,n"}, "LLM_FALLBACKS"),
         ({"ENVIRONMENT": "production"}, "DATABASE_URL"),
         ({"ENVIRONMENT": "production", "DATABASE_URL": "postgresql://h/d"}, "REDIS_URL"),
+        ({"LLM_MODEL": "m", "LLM_API_KEY": "k", "BUDGET_DAY": "5"}, "BUDGET_DAY"),
+        (
+            {"LLM_MODEL": "gpt-4o", "LLM_API_KEY": "k", "LLM_FALLBACKS": "m", "BUDGET_OWNER_DAY": "1"},
+            "BUDGET_OWNER_DAY",
+        ),
         ({"RETRY_BASE_SECONDS": "10", "RETRY_MAX_SECONDS": "5"}, "RETRY_BASE_SECONDS"),
     ],
 )

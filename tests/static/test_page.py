@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pathlib
+import posixpath
 import re
 
 import pytest
 
+from models.api_keys import Scope
+
 STATIC = pathlib.Path(__file__).resolve().parents[2] / "static"
-PAGES = [(STATIC / name).read_text(encoding="utf-8") for name in ("index.html", "keys.html", "docs/index.html")]
-MODULES = {"index.html": "main.js", "keys.html": "keys-page.js"}
+NAMES = ("index.html", "jobs.html", "keys.html", "docs/index.html")
+PAGES = [(STATIC / name).read_text(encoding="utf-8") for name in NAMES]
+MODULES = {"index.html": "js/chat/main.js", "jobs.html": "js/main.js", "keys.html": "js/keys-page.js"}
+OURS = sorted((STATIC / "js").rglob("*.js"))
 
 
 def needed(module: str) -> set[str]:
@@ -20,8 +25,9 @@ def needed(module: str) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            code = (STATIC / "js" / name).read_text(encoding="utf-8")
-            waiting += re.findall(r"^import\b[^;]*?from '\./([^']+)';$", code, flags=re.MULTILINE)
+            code = (STATIC / name).read_text(encoding="utf-8")
+            others = re.findall(r"^import (?:[^;]*?from )?'(\.[^']+)';$", code, flags=re.MULTILINE)
+            waiting += [posixpath.normpath(posixpath.join(posixpath.dirname(name), other)) for other in others]
     return found
 
 
@@ -29,7 +35,7 @@ def needed(module: str) -> set[str]:
 def test_every_module_is_asked_for_at_once(page: str, module: str) -> None:
     """A module that is not preloaded costs a round trip of its own, and one that is not needed costs for nothing."""
     preloaded = re.findall(
-        r'<link rel="modulepreload" href="/static/js/([^"]+)">', (STATIC / page).read_text(encoding="utf-8")
+        r'<link rel="modulepreload" href="/static/([^"]+)">', (STATIC / page).read_text(encoding="utf-8")
     )
 
     assert sorted(preloaded) == sorted(needed(module) - {module})
@@ -37,9 +43,10 @@ def test_every_module_is_asked_for_at_once(page: str, module: str) -> None:
 
 def test_every_module_is_used() -> None:
     """types.js holds no code and is never loaded."""
-    modules = {path.name for path in (STATIC / "js").glob("*.js")}
+    modules = {path.relative_to(STATIC).as_posix() for path in OURS}
+    loaded = {name for module in MODULES.values() for name in needed(module) if name.startswith("js/")}
 
-    assert modules == set().union(*map(needed, MODULES.values())) | {"types.js"}
+    assert modules == loaded | {"js/types.js", "js/chat/types.js"}
 
 
 def test_every_file_a_page_names_is_there() -> None:
@@ -57,7 +64,7 @@ def test_no_page_holds_a_script_or_a_style_of_its_own() -> None:
 
 def test_no_module_parses_text_as_markup() -> None:
     """What a model or a person writes goes through text nodes only."""
-    for path in (STATIC / "js").glob("*.js"):
+    for path in OURS:
         code = path.read_text(encoding="utf-8")
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|DOMParser", code), (
             path.name
@@ -66,5 +73,14 @@ def test_no_module_parses_text_as_markup() -> None:
 
 def test_a_module_stays_small_enough_to_read_at_one_go() -> None:
     """Two hundred and fifty lines are the house's measure for any file."""
-    for path in (STATIC / "js").glob("*.js"):
+    for path in OURS:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 250, path.name
+
+
+def test_a_key_can_be_made_for_every_scope_there_is() -> None:
+    """A scope that the page does not offer is one that only scripts can have."""
+    offered = re.findall(
+        r"\['([a-z]+(?::[a-z]+)?)', '[A-Z]", (STATIC / "js" / "key-maker.js").read_text(encoding="utf-8")
+    )
+
+    assert sorted(offered) == sorted(Scope)

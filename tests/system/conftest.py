@@ -27,13 +27,13 @@ def llm() -> Iterator[FakeLLM]:
 def stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str, llm: FakeLLM
 ) -> Iterator[Stack]:
-    """Real processes. A module's ``SETTINGS`` are theirs too."""
+    """Real processes. A module's ``SETTINGS`` are theirs too, and its ``ALSO`` are more of them."""
     servers = Servers(worker_id, purpose="_system")
     servers.erase_redis()
     folder: pathlib.Path = tmp_path_factory.mktemp("stack")
     mine = Stack(folder, servers, {"LLM_BASE_URL": llm.base_url, **getattr(request.module, "SETTINGS", {})})
     try:
-        mine.start_all()
+        mine.start_all(*getattr(request.module, "ALSO", ()))
         yield mine
     finally:
         mine.close()

@@ -1,4 +1,4 @@
-"""Somebody who looks at a job all the while: ``python -m tests.system.poller PORT JOB SECONDS``, a process of its own.
+"""Somebody who looks at something all the while: ``python -m tests.system.poller PORT PATH SECONDS``, a process.
 
 In a thread of the process that offers the load, it would mostly wait for that process's interpreter. One line of
 JSON a look: status and seconds. It ends when nobody reads them any more, or by SIGTERM.
@@ -12,12 +12,12 @@ import sys
 import time
 
 
-def look(port: int, job_id: str) -> tuple[int, float]:
+def look(port: int, path: str) -> tuple[int, float]:
     """One look on a connection of its own; status 0: no answer at all."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     begun = time.monotonic()
     try:
-        connection.request("GET", f"/api/jobs/{job_id}")
+        connection.request("GET", path)
         response = connection.getresponse()
         response.read()
         return response.status, time.monotonic() - begun
@@ -28,8 +28,8 @@ def look(port: int, job_id: str) -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    port, job_id, pause = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    port, path, pause = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     while True:
-        sys.stdout.write(json.dumps(look(port, job_id)) + "\n")
+        sys.stdout.write(json.dumps(look(port, path)) + "\n")
         sys.stdout.flush()
         time.sleep(pause)

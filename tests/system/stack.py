@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import pathlib
+import secrets
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -22,6 +25,8 @@ from tests.conftest import ROOT, Servers
 T = TypeVar("T")
 OPERATOR = "an-operators-token-of-32-letters"
 FINISHED = ("completed", "failed", "cancelled")
+ENOUGH = ("api", "dispatcher", "worker")
+"""For jobs of the interactive class. Each process costs seconds to start, so what is not needed is not started."""
 PATIENT_SECONDS = 45.0
 """Bound of every wait; nothing here should take a quarter of it."""
 
@@ -57,8 +62,11 @@ class Stack:
 
     def __init__(self, folder: pathlib.Path, servers: Servers, environment: dict[str, str]) -> None:
         self.folder, self.servers, self.port = folder, servers, ports.free_port()
-        settings = {**servers.environment, **QUICK, "PORT": str(self.port), "PATH": "/usr/bin:/bin", **environment}
-        self._programs = {each.name: each for each in processes.product(pathlib.Path(sys.executable), ROOT, settings)}
+        self.gateway_port = ports.free_port()
+        ours = {"PORT": str(self.port), "GATEWAY_PORT": str(self.gateway_port), "PATH": "/usr/bin:/bin"}
+        self.environment = {**servers.environment, **QUICK, **ours, **environment}
+        product = processes.product(pathlib.Path(sys.executable), ROOT, self.environment)
+        self._programs = {each.name: each for each in product}
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
     def start(self, name: str, **settings: str) -> subprocess.Popen[bytes]:
@@ -69,9 +77,9 @@ class Stack:
         self._running.append((name, process))
         return process
 
-    def start_all(self) -> None:
-        """One of each; returns when they are ready."""
-        for name in self._programs:
+    def start_all(self, *also: str) -> None:
+        """One of each that jobs need, and of these; returns when they are ready."""
+        for name in (*ENOUGH, *also):
             self.start(name)
         eventually(self.is_ready)
 
@@ -130,6 +138,16 @@ class Stack:
         status, body = self.request("POST", "/api/jobs", {"message": message})
         assert status == 201, body
         return str(body["jobId"])
+
+    def key(self, *scopes: str) -> tuple[str, str]:
+        """An API key of somebody new, and their owner word."""
+        key, user_id = f"parley_{secrets.token_urlsafe(32)}", str(uuid.uuid4())
+        self.sql("INSERT INTO users (id, username, display_name) VALUES (%s, %s, 'A script')", user_id, user_id)
+        self.sql(
+            "INSERT INTO api_keys (id, user_id, name, prefix, key_hash, scopes) VALUES (%s, %s, 'script', %s, %s, %s)",
+            *(str(uuid.uuid4()), user_id, key[:14], hashlib.sha256(key.encode()).digest(), list(scopes)),
+        )
+        return key, f"user:{user_id}"
 
     def job(self, job_id: str) -> dict[str, Any]:
         """As a client sees it."""

@@ -6,19 +6,16 @@ PARLEY_BATCH=full python -m pytest tests/system/test_batches.py -n 0 -s      ten
 from __future__ import annotations
 
 import functools
-import hashlib
 import http.client
 import json
 import os
 import pathlib
 import pty
-import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +33,7 @@ LATENCY_MS = 1000 if FULL else 200
 HELD_UP, HELD_MS = PROMPTS * 3 // 4, 10_000
 """One prompt takes long: results come in order, so nobody has them all before it has ended."""
 SETTINGS = {"WORKER_SLOTS": "200" if FULL else "20", "LLM_TOTAL_SECONDS": "20"}
+ALSO = ("worker-batch",)
 NDJSON = "application/x-ndjson"
 
 
@@ -248,20 +246,9 @@ def test_a_missing_input_and_a_wrong_address_end_with_2(script: Script) -> None:
     assert "PARLEY_URL" in wrong.stderr
 
 
-def some_key(stack: Stack, *scopes: str) -> tuple[str, str]:
-    """An API key, and the owner word of its user."""
-    key, user_id = f"parley_{secrets.token_urlsafe(32)}", str(uuid.uuid4())
-    stack.sql("INSERT INTO users (id, username, display_name) VALUES (%s, %s, 'A script')", user_id, user_id)
-    stack.sql(
-        "INSERT INTO api_keys (id, user_id, name, prefix, key_hash, scopes) VALUES (%s, %s, 'script', %s, %s, %s)",
-        *(str(uuid.uuid4()), user_id, key[:14], hashlib.sha256(key.encode()).digest(), list(scopes)),
-    )
-    return key, f"user:{user_id}"
-
-
 def test_with_a_key_the_batch_is_its_users(stack: Stack, script: Script) -> None:
     """From sending to the last line; without the key it is not there."""
-    script.key, owner = some_key(stack, "jobs:read", "jobs:write")
+    script.key, owner = stack.key("jobs:read", "jobs:write")
     (script.folder / "prompts.txt").write_text("One\n")
 
     ran = script.run("prompts.txt", "-o", "results.jsonl")
@@ -286,7 +273,7 @@ def test_a_key_that_is_not_good_ends_with_2_and_is_not_shown(
     stack: Stack, script: Script, scopes: list[str], tail: str, said: str
 ) -> None:
     """The same command goes on with a better one."""
-    key, _ = some_key(stack, *scopes)
+    key, _ = stack.key(*scopes)
     script.key = key + tail
 
     ran = script.run("-", given="One\n")

@@ -9,7 +9,7 @@ import pytest
 from tests.fake_llm import FakeLLM
 from tests.system.stack import Stack, eventually
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = pytest.mark.xdist_group("people")
 SLOTS = 8
 SETTINGS = {"WORKER_SLOTS": str(SLOTS), "LLM_TOTAL_SECONDS": "20", "BREAKER_CALLS": "20", "MAX_ATTEMPTS": "5"}
 JOBS = 60

@@ -17,8 +17,10 @@ from local.embedded import RunningServer
 from tests.conftest import ROOT
 from tests.system.stack import eventually
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(600), pytest.mark.outage]
 OUTAGE_SECONDS = 1.0
+LISTENS_SECONDS = 150.0
+"""Celery's pauses between its tries to connect grow; how long they are is not what is looked at here."""
 ROUNDS = 3
 """Without the guard the first loss ended the worker, four times out of four."""
 
@@ -77,7 +79,7 @@ def outlives(
     eventually(lambda: is_up(sender))
     sender.send_task("hold", [0])
     now = started.stat().st_size
-    eventually(lambda: worker.poll() is not None or started.stat().st_size > now)
+    eventually(lambda: worker.poll() is not None or started.stat().st_size > now, seconds=LISTENS_SECONDS)
     return worker.poll() is None
 
 

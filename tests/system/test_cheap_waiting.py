@@ -26,7 +26,7 @@ from tests.conftest import Servers
 from tests.fake_llm import FakeLLM
 from tests.system.stack import Stack, eventually
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = pytest.mark.xdist_group("people")
 SLOW_TALK = "[[chunks=8]] [[chunk-ms=250]] [[text=One two three four five six seven eight.]]"
 UNHEARD_SECONDS = 3 + 12.0
 """The model's time, and the longest that nobody asks PostgreSQL instead."""

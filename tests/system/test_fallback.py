@@ -8,7 +8,7 @@ from tests.fake_llm import FakeLLM
 from tests.system.stack import Stack, eventually
 from tests.system.test_breaker import DOWN, SLOTS, WELL, a_crowd, component, let_wait_pass, probes
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = pytest.mark.xdist_group("people")
 SETTINGS = {"WORKER_SLOTS": str(SLOTS), "LLM_TOTAL_SECONDS": "20", "BREAKER_CALLS": "20", "LLM_FALLBACKS": "offline"}
 
 

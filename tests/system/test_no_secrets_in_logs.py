@@ -31,7 +31,7 @@ from tests.conftest import ROOT
 from tests.fake_llm import FakeLLM
 from tests.system.stack import FINISHED, eventually
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("people"), pytest.mark.timeout(240)]
 
 MESSAGE, PASSWORD, WRONG, NAME = "zeisig-message", "zeisig-Password-9d2!", "zeisig-wrong-Pass-77", "Zeisig Realname"
 PHONE, COOKIE, KEY, TEXT = "+4915199887766", "zeisig-cookie-" + "x" * 29, "zeisig-idempotency", "zeisig-answer"

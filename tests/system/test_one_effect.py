@@ -18,7 +18,7 @@ from tests.fake_llm import FakeLLM
 from tests.system.outages import report
 from tests.system.stack import OPERATOR, Stack, eventually
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.outage]
 SETTINGS = {"LLM_TOTAL_SECONDS": "20"}
 IS_LONG = os.environ.get("PARLEY_CHAOS") == "full"
 HINTED, DELIVERIES, BUNDLE = 500 if IS_LONG else 50, 10, 32

@@ -17,7 +17,7 @@ from tests.system import outages
 from tests.system.outages import Fragile, Traffic, all_completed, ask, p95
 from tests.system.stack import Stack, eventually
 
-pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(400), pytest.mark.outage]
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,11 @@ from tests.system import outages
 from tests.system.outages import FULL, all_completed, ask
 from tests.system.stack import Stack, eventually
 
-pytestmark = [pytest.mark.xdist_group("restarts"), pytest.mark.timeout(400)]
-ROUNDS = 10 if FULL else 3
+pytestmark = [pytest.mark.xdist_group("restarts"), pytest.mark.timeout(400), pytest.mark.outage]
+ROUNDS = 10 if FULL else 2
 CLIENTS = 4
+PAUSE_SECONDS = 0.05 if FULL else 0.2
+"""Between two jobs of a client. In short, what is at stake is each request and not how many there are."""
 TRIED_SECONDS = 20.0
 """A client that has not got through by then has failed."""
 TOO_SHORT_SECONDS = 0.1
@@ -51,7 +53,7 @@ class Clients:
             thread.join(30)
 
     def _run(self) -> None:
-        while not self._ended.wait(0.05):
+        while not self._ended.wait(PAUSE_SECONDS):
             self._create()
 
     def _create(self) -> None:
@@ -118,4 +120,4 @@ def test_a_rolling_restart_fails_no_request_and_loses_no_job(stack: Stack, two_a
     )
     assert clients.failed == []
     assert stored == set(clients.accepted)
-    assert len(clients.accepted) == len(set(clients.accepted)) > 50 * ROUNDS
+    assert len(clients.accepted) == len(set(clients.accepted)) > ROUNDS * CLIENTS / PAUSE_SECONDS / 2

@@ -5,11 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.fake_llm import FakeLLM
 from tests.system.stack import FINISHED, OPERATOR, Stack, eventually
 
@@ -198,3 +201,44 @@ def test_a_body_of_twenty_megabytes_is_answered_and_not_reset(stack: Stack) -> N
 
     assert (status, problem["code"]) == (413, "body_too_large")
     assert stack.is_ready()
+
+
+def verify(**environment: str) -> tuple[int, dict[str, tuple[str, str]], str]:
+    """Exit code, verdict and words of each look, and standard error. The standard library must be enough for it."""
+    command = [sys.executable, "-I", "-S", str(ROOT / "scripts/verify.py")]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    lines = [line.split(maxsplit=4) for line in ran.stdout.splitlines() if not line.startswith("-")]
+    return ran.returncode, {name: (verdict, " ".join(said)) for verdict, name, _, _, *said in lines}, ran.stderr
+
+
+def test_a_product_that_works_is_told_so_and_one_that_does_not_too(stack: Stack, llm: FakeLLM) -> None:
+    """With a key a message is tried, too, and its chat is gone afterwards."""
+    url = f"http://127.0.0.1:{stack.port}"
+    key, _ = stack.key("jobs:read", "jobs:write", "chats:read", "chats:write")
+
+    code, looks, _ = verify(PARLEY_URL=url, PARLEY_API_KEY=key)
+
+    assert (code, {name: verdict for name, (verdict, _) in looks.items()}) == (
+        0,
+        dict.fromkeys(("alive", "ready", "services", "job", "message"), "ok"),
+    )
+    assert looks["services"][1].startswith("database ok, redis ok, ai ok")
+    assert looks["job"][1] == "answered by fake-model"
+    assert stack.sql("SELECT 1 FROM chats") == []
+
+    llm.script({"status": 400})
+    code, looks, _ = verify(PARLEY_URL=url)
+    llm.reset()
+
+    assert (code, looks["alive"][0], looks["job"][0]) == (1, "ok", "WRONG")
+    assert "failed" in looks["job"][1]
+    assert "message" not in looks
+
+
+def test_a_server_that_is_not_there_and_an_address_that_is_none() -> None:
+    """One is found wrong, the other is wrong use."""
+    code, looks, _ = verify(PARLEY_URL="http://127.0.0.1:1")
+    wrong, _, said = verify(PARLEY_URL="127.0.0.1:8000")
+
+    assert (code, {verdict for verdict, _ in looks.values()}) == (1, {"WRONG"})
+    assert (wrong, "PARLEY_URL" in said, "Traceback" in said) == (2, True, False)

@@ -9,7 +9,7 @@ from tests.browser.steps import send
 from tests.system.stack import Stack
 
 pytestmark = [
-    pytest.mark.xdist_group("system"),
+    pytest.mark.xdist_group("people"),
     # Playwright's event loop stays open between tests of a session.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
@@ -24,7 +24,7 @@ def test_a_message_is_answered_on_the_page_and_kept_over_a_reload(stack: Stack, 
         "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(f"http://127.0.0.1:{stack.port}/")
+    page.goto(f"http://127.0.0.1:{stack.port}/jobs")
 
     sent = send(page, "[[latency-ms=300]] Hello")
     expect(sent).to_have_attribute("data-state", "completed", timeout=20_000)

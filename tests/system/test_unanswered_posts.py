@@ -25,7 +25,7 @@ from tests.chaos.history import History
 from tests.fault_proxy import FaultProxy
 from tests.system.stack import Stack, eventually
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(600), pytest.mark.outage]
 # A statement that waits for a lock must outlive the kill of the api that sent it, however slow this machine is.
 SETTINGS = {"LLM_TOTAL_SECONDS": "20", "WORKER_SLOTS": "100", "DB_ANSWER_SECONDS": "10"}
 IS_LONG = os.environ.get("PARLEY_CHAOS") == "full"

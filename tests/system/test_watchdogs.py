@@ -8,7 +8,7 @@ from celery import Celery
 from tasks.watchdog import EXIT_CODE
 from tests.system.stack import Stack, eventually
 
-pytestmark = pytest.mark.xdist_group("restarts")
+pytestmark = [pytest.mark.xdist_group("restarts"), pytest.mark.outage]
 SETTINGS = {"WATCHDOG_SECONDS": "3"}
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import threading
 import time
+from decimal import Decimal
 
 import pytest
 
 from models.settings import Settings
 from models.states import JobStatus
-from tasks.llm.base import Call, Prompt, Reply
+from tasks.llm.base import Call, Prompt, Reply, Usage
 from tasks.runner import Runner
-from tests.factories import create, the_job
+from tests.factories import create, the_attempt, the_job
 from tests.system.stack import eventually
 
 
@@ -122,3 +124,29 @@ def test_a_claim_that_is_being_made_while_the_worker_stops_is_given_back(
 
     assert not stopping.is_alive()
     assert (the_job(job_id).status, the_job(job_id).lost_count) == (JobStatus.RETRYING, 0)
+
+
+class Counting(Slow):
+    """A model that says what it charges for, and answers at once."""
+
+    def reply(self, prompt: Prompt, call: Call) -> Reply:
+        """At once."""
+        del call
+        return Reply(text=prompt.message, model=self.model, usage=Usage(1000, 100, cached_tokens=1000))
+
+
+def test_an_attempt_is_noted_with_its_cost_at_the_price_of_the_model_that_was_asked(
+    db: Settings, tmp_path: pathlib.Path
+) -> None:
+    """And with the version of that price."""
+    path = tmp_path / "prices.toml"
+    price = 'version = "7"\ninput = 4\ncached_input = 1\noutput = 8\n'
+    path.write_text(f'currency = "USD"\n[models.slow]\n{price}')
+    runner = Runner(dataclasses.replace(db, prices_file=str(path)), Counting(), name="w")
+    job_id = create()
+
+    runner.take([(job_id, 0)])
+    eventually(lambda: the_job(job_id).status is JobStatus.COMPLETED)
+
+    attempt = the_attempt(job_id, 1)
+    assert (attempt.cost, attempt.price_version) == (Decimal("0.0018"), "7")

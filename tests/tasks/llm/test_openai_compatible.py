@@ -35,6 +35,20 @@ def test_a_streamed_answer_is_put_together(llm: FakeLLM, provider: Provider) -> 
     assert not reply.truncated
 
 
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [({"cached_tokens": 64}, 64), ({}, 0), (None, 0), ({"cached_tokens": -1}, 0), ({"cached_tokens": "64"}, 0)],
+)
+def test_tokens_that_the_server_had_kept_are_told_apart(
+    llm: FakeLLM, provider: Provider, details: object, cached: int
+) -> None:
+    """They cost less; a server that says nothing of them, or nonsense, has kept none."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 3, "prompt_tokens_details": details}
+    llm.script({"raw": sse(delta("yes", "stop") | {"usage": usage}, "[DONE]")})
+
+    assert ask(provider, "Hello").usage == Usage(100, 3, cached)
+
+
 def test_a_server_that_ignores_stream_is_understood(llm: FakeLLM, provider: Provider) -> None:
     """It answers one JSON object."""
     llm.script({"stream": False})
