@@ -94,6 +94,15 @@ def test_above_the_backlog_nothing_is_accepted(limited: Limited) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
+def test_who_has_too_many_waiting_is_told_that_first(limited: Limited) -> None:
+    """Both limits are passed: the own one is what a caller can do something about."""
+    for _ in range(3):
+        a_job(owner="address:127.0.0.1")
+    snapshot()
+
+    assert post(limited(most_waiting=3, most_waiting_per_owner=2)).get_json()["code"] == "owner_backlog_full"
+
+
 def test_above_an_owners_backlog_nothing_of_that_owner_is_accepted(limited: Limited) -> None:
     """429. What this process accepted since the snapshot counts too, so a burst does not slip through."""
     snapshot()
