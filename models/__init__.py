@@ -11,6 +11,7 @@ TABLES = (
     "models.audit",
     "models.batches",
     "models.breakers",
+    "models.budget_alerts",
     "models.chats",
     "models.heartbeats",
     "models.idempotency",

@@ -24,6 +24,7 @@ from models.announcements import LOCK_SPACE
 from models.kinds import Purpose
 from models.quotas import TODAY
 from models.settings import Settings
+from models.spending import ERASED
 from models.states import RUNNING, WAITING, in_sql
 
 BYTES_A_TOKEN = 3
@@ -73,18 +74,18 @@ def of(settings: Settings) -> Budgets | None:
 class Purse:
     """How today's budgets stand."""
 
-    day: dt.date | None = None
-    spent: Decimal = Decimal(0)
+    day: dt.date
+    spent: Decimal
     """By all, as far as it is known."""
-    reserved: Decimal = Decimal(0)
+    reserved: Decimal
     """For jobs that are announced or run."""
-    is_empty: bool = False
+    is_empty: bool
     """Nothing is left for anybody."""
-    is_low: bool = False
+    is_low: bool
     """The soft limit of all is reached."""
-    empty: Sequence[str] = ()
+    empty: Sequence[str]
     """Owners for whom nothing is left."""
-    low: Sequence[str] = ()
+    low: Sequence[str]
     """Owners who have reached their soft limit, those of before among them."""
 
     def as_json(self) -> dict[str, Any]:
@@ -110,11 +111,13 @@ _USED = f"""
 _LOOK = text(f"""
     WITH {_USED}
     SELECT COALESCE(sum(spent), 0) AS spent, COALESCE(sum(reserved), 0) AS reserved,
-           COALESCE((array_agg(owner ORDER BY spent DESC)
-               FILTER (WHERE spent + reserved >= CAST(:owner_day AS numeric)))[1\\:{MOST_NAMED}], '{{}}') AS empty,
-           COALESCE((array_agg(owner ORDER BY spent DESC)
-               FILTER (WHERE spent * 100 >= CAST(:owner_day AS numeric) * :soft_percent))[1\\:{MOST_NAMED}], '{{}}')
-               AS low, {TODAY} AS day
+           COALESCE((array_agg(owner ORDER BY spent DESC) FILTER (
+               WHERE owner <> '{ERASED}' AND spent + reserved >= CAST(:owner_day AS numeric)
+           ))[1\\:{MOST_NAMED}], '{{}}') AS empty,
+           COALESCE((array_agg(owner ORDER BY spent DESC) FILTER (
+               WHERE owner <> '{ERASED}' AND spent * 100 >= CAST(:owner_day AS numeric) * :soft_percent
+           ))[1\\:{MOST_NAMED}], '{{}}') AS low,
+           {TODAY} AS day
     FROM used
 """)  # noqa: S608
 _LOCK = text("SELECT pg_advisory_xact_lock(:space, hashtext('budgets'))")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models import departures, jobs, owners, quotas, spending
+from models import budget_alerts, departures, jobs, owners, quotas, spending
 from models.touched import revoked
 from models.users import NOBODYS_NAME
 
@@ -47,6 +47,7 @@ def account(session: Session, user_id: str, *, verified: str) -> bool:
     revoked(session, user_id)
     quotas.erase(session, owners.of_user(user_id))
     spending.erase(session, owners.of_user(user_id))
+    budget_alerts.erase(session, owners.of_user(user_id))
     some(session, owners.of_user(user_id), most=PIECE)
     return True
 

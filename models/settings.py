@@ -124,7 +124,6 @@ def _check_combinations(settings: Settings) -> None:
     _check_chain(settings)
     if settings.own_gateway_port in (settings.port, 2**16):
         raise SettingRefused("GATEWAY_PORT: leaves no port of its own to the gateway; for example GATEWAY_PORT=8002")
-    _check_webhook(settings)
     if settings.metrics_port and settings.metrics_host not in THIS_MACHINE and not settings.metrics_token:
         raise SettingRefused(
             "METRICS_TOKEN: is empty although METRICS_HOST is not this machine alone; "
@@ -138,6 +137,7 @@ def _check_combinations(settings: Settings) -> None:
     if settings.environment == "production":
         _check_named(settings, "database_url", "redis_url")
         _check_secrets(settings)
+    _check_webhooks(settings)
 
 
 def _check_secrets(settings: Settings) -> None:
@@ -178,15 +178,21 @@ def _check_budgets(settings: Settings) -> None:
                 raise SettingRefused(f"{env}: is set, but no price of {model} is; for example leave {env} empty")
 
 
-def _check_webhook(settings: Settings) -> None:
-    if settings.notify_sender != "webhook":
-        return
-    _check_named(settings, "notify_webhook_url", "notify_webhook_secret")
-    if not settings.notify_webhook_private and not settings.notify_webhook_url.startswith("https://"):
-        raise SettingRefused(
-            "NOTIFY_WEBHOOK_URL: is not https, which only NOTIFY_WEBHOOK_PRIVATE permits; "
-            "for example NOTIFY_WEBHOOK_URL=https://push.example.com/parley"
-        )
+def _check_webhooks(settings: Settings) -> None:
+    for kind, is_used in (
+        ("notify", settings.notify_sender == "webhook"),
+        ("budget", bool(settings.budget_webhook_url)),
+    ):
+        if not is_used:
+            continue
+        url, secret, private = (f"{kind}_webhook_{part}" for part in ("url", "secret", "private"))
+        _check_named(settings, url, secret)
+        if not getattr(settings, private) and not getattr(settings, url).startswith("https://"):
+            knobs = [Settings.__dataclass_fields__[name].metadata for name in (url, private)]
+            raise SettingRefused(
+                f"{knobs[0]['env']}: is not https, which only {knobs[1]['env']} permits; "
+                f"for example {knobs[0]['env']}={knobs[0]['example']}"
+            )
 
 
 def _check_named(settings: Settings, *names: str) -> None:

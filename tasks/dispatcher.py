@@ -5,12 +5,13 @@ time for each queue class, whichever takes the advisory lock; all may reap. It
 is the only process that publishes to Celery, so a dead or frozen Redis is
 waited for here and nowhere else.
 
-Six loops, so that a publish which waits for Redis, or a long clearing out, does
+Seven loops, so that a publish which waits for Redis, or a long clearing out, does
 not keep leases from being reaped: *announce* (woken by NOTIFY, else every 100 ms),
 *keep* (every second: amnesty, reap, deadlines, heartbeat), *count* (every second:
-what waits, and who stands where), *notify* (every second: who is to be told of
-messages), *prune* and *sweep* (every minute: what nobody needs any more, and which
-chats' summaries have fallen behind).
+what waits, who stands where, and how budgets stand), *notify* (every second: who is to
+be told of messages), *alert* (every second, where somebody is to be told of budgets),
+*prune* and *sweep* (every minute: what nobody needs any more, and which chats'
+summaries have fallen behind).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from models import (
     api_keys,
     audit,
     base,
+    budget_alerts,
     erasures,
     heartbeats,
     idempotency,
@@ -50,6 +52,7 @@ from models.live import changes, chat_changes
 from models.live.presence import Presences
 from models.settings import Settings
 from tasks import metrics, replies
+from tasks.budget_alerts import AlertPoster
 from tasks.cashier import Cashier
 from tasks.gates import Gates
 from tasks.notifier import Notifier
@@ -86,8 +89,6 @@ def announce(queue_class: str, *, gates: Gates, again_after: float, cashier: Cas
         else:
             hints = cashier.stamp(session, queue_class, gates=gates, room=room, again_after=again_after)
     gates.report()
-    if cashier is not None:
-        cashier.report()
     return _publish(hints, queue_class)
 
 
@@ -141,7 +142,7 @@ def prune(*, retention_days: float, audit_days: float, session_days: float, most
         notes = audit.sweep(session, days=audit_days, most=most)
     with Session.begin() as session:
         ended = [table.prune(session, most=most) for table in (api_keys, invitations)]
-        ended.append(notifications.prune(session, most=most))
+        ended += [table.prune(session, most=most) for table in (notifications, budget_alerts)]
         ended.append(sessions.prune(session, most=most, days=session_days))
     with Session.begin() as session:
         some_left = erasures.sweep(session, most=erasures.PIECE)
@@ -162,7 +163,7 @@ class Dispatcher:
         self._gates = Gates(
             ours.llm_chain, guarded=ours.llm_remote if ours.breaker_calls else (), least_calls=ours.breaker_calls
         )
-        self._cashier = Cashier.of(ours)
+        self._cashier, self._poster = Cashier.of(ours), AlertPoster.of(ours)
         self._gates_kept = False
         self._sweeper = Sweeper()
         self._name = heartbeats.name_of_this_process()
@@ -175,7 +176,7 @@ class Dispatcher:
         """All loops; returns when they have ended."""
         others = [
             threading.Thread(target=self._loop, args=[tick], name=tick.__name__, daemon=True)
-            for tick in (self._keep, self._count, self._notify, self._prune, self._sweep)
+            for tick in (self._keep, self._count, self._notify, self._prune, self._sweep, self._alert)
         ]
         for thread in others:
             thread.start()
@@ -212,6 +213,8 @@ class Dispatcher:
                 for each in QueueClass:
                     room = announcements.room(session, each, again_after=self._settings.announce_seconds)
                     snapshots.take(session, each, share=room.share, paused_from=self._gates.paused_from(room.breakers))
+        if self._cashier is not None:
+            self._cashier.report()
         self._rest(self._count, max(COUNT_SECONDS, COUNT_SHARE * (time.monotonic() - begun_at)))
 
     def _keep(self) -> None:
@@ -223,6 +226,11 @@ class Dispatcher:
     def _notify(self) -> None:
         self._watchdog.heard(self._notify.__name__, again_within=notifications.LEASE_SECONDS)
         self._rest(self._notify, self._notifier.tick())
+
+    def _alert(self) -> None:
+        """Where nobody is told of budgets, a thread that rests."""
+        self._watchdog.heard(self._alert.__name__, again_within=budget_alerts.LEASE_SECONDS)
+        self._rest(self._alert, PRUNE_SECONDS if self._poster is None else self._poster.tick())
 
     def _prune(self) -> None:
         """While much is left it goes on, but rests for as long as it has worked."""

@@ -32,6 +32,8 @@ CALL_SECONDS = metrics.histogram(
 )
 TOKENS = metrics.counter("parley_provider_tokens_total", "Tokens a model has charged.", "model", "kind")
 COST = metrics.counter("parley_provider_cost_total", "What calls have cost, in the currency of PRICES_FILE.")
+BUDGET_ALERTS = metrics.counter("parley_budget_alerts_total", "Budgets that came to a level, once a day each.", "level")
+BUDGET_POSTS = metrics.counter("parley_budget_alert_posts_total", "Posts of budget alerts.", "result")
 KEPT_ANSWERS = metrics.counter("parley_reply_cache_lookups_total", "Looks for an answer given before.", "result")
 
 CODES = Words(most=60)

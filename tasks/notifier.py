@@ -9,7 +9,6 @@ is given back untried, and the next round comes some seconds later.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +21,8 @@ from models.base import Session
 from models.live.presence import ASKED_AT_ONCE, Presences
 from models.notifications import Notice
 from tasks.senders import Sender
-from tasks.webhook import NotSent
+from tasks.webhook import NotSent, again_after
 
-RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Between attempts: the schedule of Standard Webhooks, some three days. Then it is given up."""
-JITTER = 0.1
-"""Of each, at most, on top: what failed together is not tried again together."""
 THREADS = 8
 DEFERRED_SECONDS = 30
 PAUSE_SECONDS = 1.0
@@ -96,12 +91,10 @@ class Notifier:
     def _note_failure(self, session: OrmSession, one: _Tried, failure: NotSent) -> None:
         notice, reason = one.notice, str(failure)
         about = {"chat_id": notice.chat_id, "seq": notice.seq, "attempt": notice.attempt, "reason": reason}
-        if failure.is_final or notice.attempt > len(RETRY_SECONDS):
+        seconds = again_after(failure, attempt=notice.attempt)
+        if seconds is None:
             notifications.give_up(session, notice, user_ids=one.user_ids, error=reason)
             log.error("notification_given_up", **about)
             return
-        # Delays need not be unforeseeable.
-        seconds = RETRY_SECONDS[notice.attempt - 1] * (1 + random.uniform(0, JITTER))  # noqa: S311 # nosec B311
-        seconds = max(seconds, failure.retry_after)
         notifications.again(session, notice, user_ids=one.user_ids, error=reason, seconds=seconds)
         log.warning("notification_failed", **about)

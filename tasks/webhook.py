@@ -1,4 +1,4 @@
-"""Webhook: a message's notice, posted to a receiver and signed, as Standard Webhooks has it.
+"""Webhook: what somebody is to be told of, posted to a receiver and signed, as Standard Webhooks has it.
 
     webhook-id         the same at each attempt: whoever knows it has it already
     webhook-timestamp  of this attempt
@@ -12,9 +12,11 @@ Source: the Standard Webhooks specification, 1.0.0.
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import hmac
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,10 @@ SECONDS = 10.0
 """For all of a request, from the name's address to the status."""
 PREFIX = "whsec_"
 LONGEST_RETRY_AFTER = 3600.0
+RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""Between attempts: the schedule of Standard Webhooks, some three days. Then it is given up."""
+JITTER = 0.1
+"""Of each, at most, on top: what failed together is not tried again together."""
 _TAKEN = 2
 """Hundred and something."""
 _GONE = 410
@@ -76,23 +82,47 @@ class WebhookSender:
         Raises:
             NotSent: it was not answered by 2xx in time.
         """
-        body = json.dumps(_body(notice, user_ids), ensure_ascii=False, separators=(",", ":")).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "Parley",
-            "webhook-id": notice.name,
-            "webhook-timestamp": str(notice.now),
-            "webhook-signature": signature(self._hook.key, notice.name, notice.now, body),
-        }
-        try:
-            answer = guarded.post(
-                self._hook.url, body=body, headers=headers, seconds=SECONDS, may_be_private=self._hook.may_be_private
-            )
-        except Unreachable as why:
-            raise NotSent(str(why), is_down=True) from None
-        if answer.status // 100 != _TAKEN:
-            after = _seconds(answer.retry_after) if answer.status in _THROTTLED else 0.0
-            raise NotSent(f"status {answer.status}", is_final=answer.status == _GONE, retry_after=after)
+        post(self._hook, name=notice.name, now=notice.now, said=_body(notice, user_ids))
+
+
+def post(hook: Webhook, *, name: str, now: int, said: Mapping[str, Any]) -> None:
+    """Sign this and post it.
+
+    Args:
+        name: the same at each attempt, and no other's; without a full stop.
+        now: seconds since 1970.
+
+    Raises:
+        NotSent: it was not answered by 2xx in time.
+    """
+    body = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "Parley",
+        "webhook-id": name,
+        "webhook-timestamp": str(now),
+        "webhook-signature": signature(hook.key, name, now, body),
+    }
+    try:
+        answer = guarded.post(hook.url, body=body, headers=headers, seconds=SECONDS, may_be_private=hook.may_be_private)
+    except Unreachable as why:
+        raise NotSent(str(why), is_down=True) from None
+    if answer.status // 100 != _TAKEN:
+        after = _seconds(answer.retry_after) if answer.status in _THROTTLED else 0.0
+        raise NotSent(f"status {answer.status}", is_final=answer.status == _GONE, retry_after=after)
+
+
+def again_after(failure: NotSent, *, attempt: int) -> float | None:
+    """Seconds before it is tried again; None: it is given up.
+
+    Args:
+        attempt: the one that has failed, from 1.
+    """
+    if failure.is_final or attempt > len(RETRY_SECONDS):
+        return None
+    # Delays need not be unforeseeable.
+    seconds = RETRY_SECONDS[attempt - 1] * (1 + random.uniform(0, JITTER))  # noqa: S311 # nosec B311
+    return max(seconds, failure.retry_after)
 
 
 def signature(key: bytes, name: str, timestamp: int, body: bytes) -> str:
@@ -107,10 +137,9 @@ def signature(key: bytes, name: str, timestamp: int, body: bytes) -> str:
 
 
 def _body(notice: Notice, user_ids: Sequence[str]) -> Mapping[str, Any]:
-    said_at = notice.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z") if notice.created_at else None
     return {
         "type": "message.created",
-        "timestamp": said_at,
+        "timestamp": wire_time(notice.created_at) if notice.created_at else None,
         "data": {
             "chatId": notice.chat_id,
             "chatType": notice.type,
@@ -123,6 +152,11 @@ def _body(notice: Notice, user_ids: Sequence[str]) -> Mapping[str, Any]:
             "recipients": list(user_ids),
         },
     }
+
+
+def wire_time(moment: dt.datetime) -> str:
+    """ISO 8601 in UTC, as everywhere."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _seconds(retry_after: str) -> float:

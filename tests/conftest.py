@@ -44,6 +44,7 @@ LEAVES = (
     *(
         "usage",
         "spending",
+        "budget_alerts",
         "messages",
         "message_versions",
         "chat_members",

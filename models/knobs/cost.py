@@ -38,7 +38,7 @@ class CostKnobs:
         forms.whole(1, 100),
         default=80,
         example="80",
-        meaning="When so much of a budget is spent the log says so.",
+        meaning="When so much of a budget is spent the log says so, and `BUDGET_WEBHOOK_URL` is told.",
     )
     budget_action: str = knob(
         "BUDGET_ACTION",
@@ -53,4 +53,27 @@ class CostKnobs:
         default=1000,
         example="1000",
         meaning="How long an answer is reckoned to be when its cost is reserved.",
+    )
+    budget_webhook_url: str = knob(
+        "BUDGET_WEBHOOK_URL",
+        forms.url("https", "http"),
+        default="",
+        example="https://alerts.example.com/parley",
+        meaning="Where it is posted that a budget runs low, or is used up. Empty: in the log only.",
+        secret=True,
+    )
+    budget_webhook_secret: str = knob(
+        "BUDGET_WEBHOOK_SECRET",
+        forms.webhook_secret,
+        default="",
+        example="whsec_ and 24 to 64 bytes in base64",
+        meaning="Signs what is posted of budgets, as Standard Webhooks has it.",
+        secret=True,
+    )
+    budget_webhook_private: bool = knob(
+        "BUDGET_WEBHOOK_PRIVATE",
+        forms.yes_or_no,
+        default=False,
+        example="true",
+        meaning="Whether that may be plain HTTP, and lead to private addresses and this machine.",
     )

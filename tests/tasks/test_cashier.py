@@ -61,9 +61,7 @@ def tick(by: Cashier, queue_class: QueueClass = QueueClass.INTERACTIVE) -> list[
     """What it announces, as the dispatcher has it done."""
     with Session.begin() as session:
         room = announcements.room(session, queue_class, again_after=AGAIN_AFTER)
-        hints = by.stamp(session, queue_class, gates=GATES, room=room, again_after=AGAIN_AFTER)
-    by.report()
-    return hints
+        return by.stamp(session, queue_class, gates=GATES, room=room, again_after=AGAIN_AFTER)
 
 
 def spend(owner: str, cost: str) -> None:
@@ -204,29 +202,6 @@ def test_what_is_reserved_goes_by_the_message_the_model_and_the_room_of_a_chat()
     assert the_job(plain).reserved == (3 * (1000 + budgets.PROMPT_TOKENS) + 10 * 100) / Decimal(10**6)
     assert the_job(handed_down).reserved == Decimal(100) / 10**6
     assert the_job(in_chat).reserved == Decimal(3 * 8000 + 10 * 100) / 10**6
-
-
-def test_it_is_said_once_a_day_when_a_budget_gets_low_and_when_it_is_used_up(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Of all together, and of each owner."""
-    by = cashier(day="1", owner_day="0.9")
-    for owner, cost in (("user:a", "0.5"), ("user:b", "0.3")):
-        spend(owner, cost)
-    create()
-    tick(by)
-    spend("user:c", "0.9")
-    for _ in range(2):
-        tick(by)
-
-    said = capsys.readouterr()
-    lines = [line for line in (said.out + said.err).splitlines() if "budget_" in line]
-    assert [("budget_low" in line, "owner=None" in line, "owner=user:c" in line) for line in lines] == [
-        (True, True, False),
-        (True, False, True),
-        (False, True, False),
-        (False, False, True),
-    ]
 
 
 def many(count: int, *, owners: int) -> None:

@@ -26,9 +26,9 @@ from models.users import AI_ID
 from tasks import guarded, webhook
 from tasks.dispatcher import Dispatcher
 from tasks.guarded import Unreachable
-from tasks.notifier import DOWN_SECONDS, PAUSE_SECONDS, RETRY_SECONDS, Notifier
+from tasks.notifier import DOWN_SECONDS, PAUSE_SECONDS, Notifier
 from tasks.senders import LogSender, Sender, sender_of
-from tasks.webhook import NotSent, Webhook, WebhookSender
+from tasks.webhook import RETRY_SECONDS, NotSent, Webhook, WebhookSender
 from tests.factories import a_chat, a_user, an_ai_chat, answer, call, say
 from tests.models.test_contexts import leave
 from tests.system.stack import eventually
