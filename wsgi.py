@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from api import waits
 from api.app import create_app
-from models import logs, settings
+from models import logs, reports, settings
 
 _settings = settings.current_or_exit("token_key")
 logs.configure(process="api", level=_settings.log_level)
 waits.bound(_settings)
 stopping = waits.Stopping()
 app = create_app(_settings, stopping=stopping)
+reports.Reporter(_settings, kind="api").start()

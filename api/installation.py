@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import figures
+from models.activity import QUANTILES
 from models.base import Autocommit
 from models.breakers import BreakerState, Seen
 from models.figures import Figures
@@ -38,29 +39,40 @@ class Installation(Collector):
         self._data_folder = data_folder
         self._models = Words(most=50)  # as many as settings name; whoever writes to the database cannot add more
         self._lock = threading.Lock()
-        self._kept: Figures | None = None
+        self._kept: Figures | SQLAlchemyError | None = None
         self._kept_until = 0.0
 
     def collect(self) -> Iterator[Metric]:
         """Never fails, and waits for the database as long as any answer does."""
         yield from self._disk()
-        found = self._figures()
+        try:
+            found = self.figures()
+        except SQLAlchemyError:
+            found = None
         yield GaugeMetricFamily("parley_database_up", "1 if the database has answered this scrape.", int(bool(found)))
         if found is not None:
             yield from _of_jobs(found)
             yield from self._of_breakers(found.breakers)
             yield from _of_processes(found)
+            yield from _of_people(found.activity)
             yield GaugeMetricFamily("parley_database_bytes", "Size of the database.", found.database_bytes)
 
-    def _figures(self) -> Figures | None:
+    def figures(self) -> Figures:
+        """What the database has said in the last `KEPT_SECONDS`.
+
+        Raises:
+            SQLAlchemyError: it did not answer.
+        """
         with self._lock:
-            if time.monotonic() >= self._kept_until:
+            if self._kept is None or time.monotonic() >= self._kept_until:
                 try:
                     with Autocommit() as session:
                         self._kept = figures.read(session)
-                except SQLAlchemyError:
-                    self._kept = None
+                except SQLAlchemyError as error:
+                    self._kept = error
                 self._kept_until = time.monotonic() + KEPT_SECONDS
+            if isinstance(self._kept, SQLAlchemyError):
+                raise self._kept
             return self._kept
 
     def _disk(self) -> Iterator[Metric]:
@@ -118,6 +130,20 @@ def _of_processes(found: Figures) -> Iterator[Metric]:
         key = PROCESSES.fold(process), state
         connections[key] = connections.get(key, 0) + number
     yield _family("parley_database_connections", "Connections of our processes.", ("process", "state"), connections)
+
+
+def _of_people(activity: Mapping[str, Any] | None) -> Iterator[Metric]:
+    """Absent where nobody knows."""
+    if activity is None:
+        return
+    yield GaugeMetricFamily("parley_active_users", "Accounts that were used today (UTC).", activity["users"])
+    yield GaugeMetricFamily("parley_active_owners", "Who handed in jobs today, guests too.", activity["owners"])
+    yield _family(
+        "parley_owner_jobs",
+        "Jobs that one of them handed in today: so many of them, or fewer, by share of the owners.",
+        ("quantile",),
+        {(str(share),): jobs for share, jobs in zip(QUANTILES, activity["jobs_per_owner"] or (), strict=False)},
+    )
 
 
 def _family(name: str, meaning: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> Metric:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -34,6 +35,11 @@ _CONNECTIONS = text("""
     FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'parley %' GROUP BY 1, 2
 """)
 _BYTES = text("SELECT pg_database_size(current_database())")
+# Counted by whichever dispatcher samples, for it takes too long to be asked by each scrape.
+_ACTIVITY = text("""
+    SELECT body->'activity' FROM samples WHERE span = '1h' AND until > clock_timestamp() - interval '15 minutes'
+    ORDER BY at DESC LIMIT 1
+""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,8 @@ class Figures:
     connections: Mapping[tuple[str, str], int]
     """To the database, by process and by what it does."""
     database_bytes: int
+    activity: Mapping[str, Any] | None
+    """As `models.activity.read` has it, some minutes old; None: nobody knows."""
 
 
 def read(session: Session) -> Figures:
@@ -73,4 +81,5 @@ def read(session: Session) -> Figures:
         slots=sum(row.slots for row in at_work if row.kind == heartbeats.WORKER),
         connections={(row.process, row.state): row.connections for row in session.execute(_CONNECTIONS)},
         database_bytes=session.execute(_BYTES).scalar_one(),
+        activity=session.execute(_ACTIVITY).scalar_one_or_none(),
     )

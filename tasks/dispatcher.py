@@ -5,13 +5,13 @@ time for each queue class, whichever takes the advisory lock; all may reap. It
 is the only process that publishes to Celery, so a dead or frozen Redis is
 waited for here and nowhere else.
 
-Seven loops, so that a publish which waits for Redis, or a long clearing out, does
+Eight loops, so that a publish which waits for Redis, or a long clearing out, does
 not keep leases from being reaped: *announce* (woken by NOTIFY, else every 100 ms),
 *keep* (every second: amnesty, reap, deadlines, heartbeat), *count* (every second:
 what waits, who stands where, and how budgets stand), *notify* (every second: who is to
 be told of messages), *alert* (every second, where somebody is to be told of budgets),
-*prune* and *sweep* (every minute: what nobody needs any more, and which chats'
-summaries have fallen behind).
+*sample* (every 15 s: how things stand, for charts), *prune* and *sweep* (every minute:
+what nobody needs any more, and which chats' summaries have fallen behind).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ from models import (
     metrics_port,
     notifications,
     quotas,
+    reports,
     retention,
+    samples,
     sessions,
     settings,
     snapshots,
@@ -56,6 +58,7 @@ from tasks.budget_alerts import AlertPoster
 from tasks.cashier import Cashier
 from tasks.gates import Gates
 from tasks.notifier import Notifier
+from tasks.sampler import Sampler
 from tasks.senders import sender_of
 from tasks.sweeper import Sweeper
 from tasks.wakeup import WakeUp
@@ -133,6 +136,7 @@ def prune(*, retention_days: float, audit_days: float, session_days: float, most
     with Session.begin() as session:
         keys = idempotency.prune(session, most=most)
         heartbeats.prune(session)
+        samples.prune(session)
         days = max(quotas.prune(session, most=most), spending.prune(session, most=most))
     with Session.begin() as session:
         removed = retention.sweep(session, days=retention_days, most=most)
@@ -166,6 +170,7 @@ class Dispatcher:
         self._cashier, self._poster = Cashier.of(ours), AlertPoster.of(ours)
         self._gates_kept = False
         self._sweeper = Sweeper()
+        self._sampler = Sampler(every=ours.sample_seconds)
         self._name = heartbeats.name_of_this_process()
 
     def stop(self) -> None:
@@ -176,7 +181,7 @@ class Dispatcher:
         """All loops; returns when they have ended."""
         others = [
             threading.Thread(target=self._loop, args=[tick], name=tick.__name__, daemon=True)
-            for tick in (self._keep, self._count, self._notify, self._prune, self._sweep, self._alert)
+            for tick in (self._keep, self._count, self._notify, self._sample, self._prune, self._sweep, self._alert)
         ]
         for thread in others:
             thread.start()
@@ -232,6 +237,9 @@ class Dispatcher:
         self._watchdog.heard(self._alert.__name__, again_within=budget_alerts.LEASE_SECONDS)
         self._rest(self._alert, PRUNE_SECONDS if self._poster is None else self._poster.tick())
 
+    def _sample(self) -> None:
+        self._rest(self._sample, self._sampler.tick())
+
     def _prune(self) -> None:
         """While much is left it goes on, but rests for as long as it has worked."""
         begun_at = time.monotonic()
@@ -280,6 +288,7 @@ def main() -> None:
     changes.publish_from_now_on(ours)
     chat_changes.cache_from_now_on(ours)
     metrics_port.serve(ours)
+    reports.Reporter(ours, kind="dispatcher").start()
     dispatcher = Dispatcher(ours)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: dispatcher.stop())

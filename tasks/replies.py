@@ -13,7 +13,7 @@ from typing import Any
 
 from celery import signals
 
-from models import base, heartbeats, logs, metrics_port, settings, waiting
+from models import base, heartbeats, logs, metrics_port, reports, settings, waiting
 from models.jobs import QueueClass
 from models.live import changes, chat_changes
 from models.live.reply_cache import ReplyCache
@@ -87,6 +87,7 @@ def _queue_class() -> QueueClass:
 def _begin(**_: Any) -> None:
     assert _Process.runner is not None
     Watch(_Process.runner).start()
+    reports.Reporter(settings.current(), kind="worker").start()
     Hearing(_Process.runner).start()
     _Process.runner.watchdog.start()
     Teller(_Process.runner).start()

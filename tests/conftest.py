@@ -41,6 +41,7 @@ _DATABASE, _REDIS = "PARLEY_TEST_DATABASE_URL", "PARLEY_TEST_REDIS_URL"
 LEAVES = (
     "jobs, attempts, idempotency_keys",
     *("breakers", "heartbeats", "snapshots", "tombstones", "refresh_tokens", "api_keys", "invitations", "audit_log"),
+    *("samples", "reports"),
     *(
         "usage",
         "spending",

@@ -9,7 +9,7 @@ import signal
 from api.app import create_app
 from api.gateway.metrics import GatewayFigures
 from api.gateway.server import Gateway
-from models import logs, metrics_port, settings, waiting
+from models import logs, metrics_port, reports, settings, waiting
 from models.settings import Settings
 
 log = logs.logger()
@@ -23,6 +23,7 @@ async def run(ours: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     gateway = Gateway(ours, create_app(ours, name="gateway"))
     metrics_port.serve(ours, GatewayFigures(gateway.hub, gateway.bus))
+    reports.Reporter(ours, kind="gateway", gauges=lambda: {"sockets": len(gateway.hub.sockets)}).start()
     async with gateway.running(ours.host, ours.own_gateway_port) as port:
         log.info("gateway_ready", port=port)
         await stopping.wait()

@@ -34,6 +34,13 @@ class SafetyKnobs:
         meaning="Bearer token that opens `/metrics` and nothing else. Empty: only operators may read it.",
         secret=True,
     )
+    sample_seconds: int = knob(
+        "SAMPLE_SECONDS",
+        forms.whole(1, 300),
+        default=15,
+        example="15",
+        meaning="A dispatcher notes so often how things stand, for the charts of `/dashboard`.",
+    )
     metrics_port: int = knob(
         "METRICS_PORT",
         forms.whole(0, 65532),

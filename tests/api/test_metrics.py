@@ -28,6 +28,7 @@ from models.base import Session
 from models.figures import Figures
 from models.metrics import REGISTRY, Words
 from models.states import JobStatus
+from tasks.sampler import Sampler
 from tests.api.conftest import OPERATOR
 from tests.factories import a_job, bearer
 
@@ -221,6 +222,8 @@ def test_every_metric_stands_in_the_reference_and_every_one_there_exists(scraped
     """Whoever builds a board looks it up there: name, kind and labels."""
     assert counts.DELIVERED
     assert tasks.metrics.ATTEMPTS
+    a_job()
+    Sampler(every=15).tick()  # counts the day's jobs
     standing: Any = SimpleNamespace(sockets=(), users=(), rooms=(), is_up=True, lag_seconds=0.0)
     gateways = GatewayFigures(standing, standing).collect()
     shown = scrape(scraped) | {each.name: each for each in gateways}
