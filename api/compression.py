@@ -19,6 +19,7 @@ from flask import Flask, Response, request
 OF_EVERYBODY = frozenset(
     {
         "api-docs.openapi_json",
+        "pages.dashboard",
         "pages.docs",
         "pages.favicon",
         "pages.index",

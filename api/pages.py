@@ -30,6 +30,13 @@ def keys() -> Response:
     return current_app.send_static_file("keys.html")
 
 
+@bp.get("/dashboard")
+@access.public
+def dashboard() -> Response:
+    """The page of operators. There is no number in it: it asks for them by itself, as whoever may see them."""
+    return current_app.send_static_file("dashboard.html")
+
+
 @bp.get("/sw.js")
 @access.public
 def worker() -> Response:

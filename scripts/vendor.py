@@ -44,6 +44,7 @@ class Package:
     """What npm calls `dist.integrity`: `sha512-` and the base64 of the archive's digest."""
     folder: str
     files: tuple[str, ...]
+    """Where they lie in the archive; here each lies in `folder` under the last part of that."""
 
     @property
     def spec(self) -> str:
@@ -60,6 +61,30 @@ PACKAGES = (
         folder="swagger-ui",
         # The bundle's first line points at the LICENSE.txt of the libraries inside it, so that comes too.
         files=("swagger-ui-bundle.js", "swagger-ui.css", "swagger-ui-bundle.js.LICENSE.txt", "LICENSE", "NOTICE"),
+    ),
+    Package(
+        name="dompurify",
+        version="3.4.18",
+        licence="(MPL-2.0 OR Apache-2.0)",
+        integrity="sha512-ofe3wI/uNm68HInABYFJYqQxRw1EaKAjNdrFVKqjUY+UZurvNd2L/HuQe097s/4RivWiZyP6tT7aoT8atjfhwg==",
+        folder="dompurify",
+        files=("LICENSE", "dist/purify.min.js"),
+    ),
+    Package(
+        name="marked",
+        version="18.2.1",
+        licence="MIT",
+        integrity="sha512-ii4bxCTCqqwpT86XZWgJNs+ZnAIZksmLGYMViWA7PDIXYIeNo1x6cDdX3JOip9NM/cI6p8z57FxliACboTruMA==",
+        folder="marked",
+        files=("LICENSE", "lib/marked.esm.js"),
+    ),
+    Package(
+        name="uplot",
+        version="1.6.32",
+        licence="MIT",
+        integrity="sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",
+        folder="uplot",
+        files=("LICENSE", "dist/uPlot.esm.js", "dist/uPlot.min.css"),
     ),
 )
 
@@ -149,7 +174,7 @@ def _contents(package: Package, archive: bytes) -> dict[str, bytes]:
             member = tar.extractfile(f"package/{name}")
             if member is None:
                 raise VendorError(f"{package.spec}: {name} is not an ordinary file")
-            contents[name] = member.read()
+            contents[name.rpartition("/")[2]] = member.read()
     return contents
 
 

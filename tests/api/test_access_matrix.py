@@ -207,6 +207,7 @@ TABLE: dict[str, Route] = {
     "GET /": Route(public()),
     "GET /jobs": Route(public()),
     "GET /keys": Route(public()),
+    "GET /dashboard": Route(public()),  # a page without a number, unless an operator's token comes along
     "GET /favicon.ico": Route(public()),
     "GET /sw.js": Route(public()),
     "GET /static/{filename}": Route(public(), thing=lambda _: "favicon.svg"),
@@ -280,6 +281,8 @@ TABLE: dict[str, Route] = {
     "POST /api/chats/{chat_id}/summary/reset": in_chat(200, TALK, summarized),
     "GET /api/analytics/bot-dominated": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/analytics/stale-summaries": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/dashboard": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/dashboard/history": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/cost": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/cost/report.csv": Route(operators(200), scope=Scope.ADMIN),
     "POST /chat/data": Route(users(200), scope=TALK, body={"messages": ["Hello"]}),

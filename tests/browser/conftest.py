@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,14 +56,18 @@ class Watch:
 OpenContext = Callable[..., BrowserContext]
 
 
-@pytest.fixture
-def open_context(browser: Browser, stand_in: StandIn) -> Iterator[OpenContext]:
-    """Make a browser context whose pages are watched; takes what `Browser.new_context` takes."""
+@contextlib.contextmanager
+def watched(browser: Browser, url: str, *own: str) -> Iterator[OpenContext]:
+    """Makes browser contexts on a server, whose pages are watched.
+
+    Args:
+        own: other names that the server has.
+    """
     contexts: list[BrowserContext] = []
-    watch = Watch(own=(stand_in.url, f"http://parley.test:{stand_in.port}"))
+    watch = Watch(own=(url, *own))
 
     def make(**options: Any) -> BrowserContext:
-        options = {"viewport": {"width": 1440, "height": 900}, "base_url": stand_in.url, "locale": "en-GB"} | options
+        options = {"viewport": {"width": 1440, "height": 900}, "base_url": url, "locale": "en-GB"} | options
         context = browser.new_context(**options)
         context.add_init_script(LISTEN)
         context.on("page", watch.follow)
@@ -76,6 +81,13 @@ def open_context(browser: Browser, stand_in: StandIn) -> Iterator[OpenContext]:
             watch.faults += [f"CSP: {violation}" for violation in page.evaluate("window.violations ?? []")]
         context.close()
     assert watch.faults == []
+
+
+@pytest.fixture
+def open_context(browser: Browser, stand_in: StandIn) -> Iterator[OpenContext]:
+    """Make a browser context whose pages are watched; takes what `Browser.new_context` takes."""
+    with watched(browser, stand_in.url, f"http://parley.test:{stand_in.port}") as make:
+        yield make
 
 
 @pytest.fixture

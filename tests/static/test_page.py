@@ -11,9 +11,14 @@ import pytest
 from models.api_keys import Scope
 
 STATIC = pathlib.Path(__file__).resolve().parents[2] / "static"
-NAMES = ("index.html", "jobs.html", "keys.html", "docs/index.html")
+NAMES = ("index.html", "jobs.html", "keys.html", "dashboard.html", "docs/index.html")
 PAGES = [(STATIC / name).read_text(encoding="utf-8") for name in NAMES]
-MODULES = {"index.html": "js/chat/main.js", "jobs.html": "js/main.js", "keys.html": "js/keys-page.js"}
+MODULES = {
+    "index.html": "js/chat/main.js",
+    "jobs.html": "js/main.js",
+    "keys.html": "js/keys-page.js",
+    "dashboard.html": "js/dashboard/main.js",
+}
 OURS = sorted((STATIC / "js").rglob("*.js"))
 
 

@@ -1,0 +1,157 @@
+"""The dashboard, on the real API and a real database: what an operator sees and does there."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from sqlalchemy import text
+from werkzeug.serving import make_server
+
+from api import installation
+from api.app import create_app
+from models.base import Autocommit, Session
+from models.reports import Reporter
+from models.settings import Settings
+from models.states import JobStatus
+from tasks.sampler import Sampler
+from tests.api.conftest import CHEAP, OPERATOR, PATIENT_SECONDS
+from tests.factories import a_job, the_job
+
+from .conftest import OpenContext, watched
+from .test_account import stored
+from .test_shape import OVERFLOW, PHONE
+
+AXE = pathlib.Path(__file__).resolve().parents[1] / "vendor" / "axe-core" / "axe.min.js"
+EVERY = 300
+
+
+@pytest.fixture
+def url(db: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where the application is served, with an operator; each look asks the database."""
+    monkeypatch.setattr(installation, "KEPT_SECONDS", 0.0)
+    given: dict[str, Any] = {"db_answer_seconds": PATIENT_SECONDS, "sample_seconds": EVERY, "registration": "open"}
+    ours = dataclasses.replace(db, admin_token=OPERATOR, **given)
+    before = [maker.kw["bind"] for maker in (Session, Autocommit)]
+    app = create_app(ours, passwords=CHEAP)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    for maker, bind in zip((Session, Autocommit), before, strict=True):
+        maker.kw["bind"].dispose()
+        maker.configure(bind=bind)
+
+
+@pytest.fixture
+def open_context(browser: Browser, url: str) -> Iterator[OpenContext]:
+    """Make a browser context whose pages are watched."""
+    with watched(browser, url) as make:
+        yield make
+
+
+def letters(number: int) -> list[str]:
+    """So many jobs that were given up, the latest last."""
+    ids = [a_job(status=JobStatus.FAILED, message="What is a queue?") for _ in range(number)]
+    with Session.begin() as session:
+        for ago, job_id in enumerate(reversed(ids)):
+            session.execute(
+                text("UPDATE jobs SET finished_at = finished_at - make_interval(secs => :ago) WHERE id = :id"),
+                {"ago": ago + 5, "id": job_id},
+            )
+    return ids
+
+
+def open_board(page: Page, token: str = OPERATOR) -> None:
+    """With the operator's token."""
+    page.goto("/dashboard")
+    page.get_by_label("Operator token", exact=True).fill(token)
+    page.get_by_role("button", name="Open", exact=True).click()
+
+
+def figure(page: Page, name: str) -> Locator:
+    """One of the numbers."""
+    return page.locator(f'[data-figure="{name}"]')
+
+
+def test_a_dead_letter_is_redriven(page: Page, db: Settings) -> None:
+    """By a click: the job waits again, its attempts are kept, and the number goes down."""
+    first, second = letters(2)
+    Reporter(db, kind="api").report()
+    Sampler(every=EVERY).tick()
+
+    open_board(page)
+
+    expect(figure(page, "letters")).to_have_text("2")
+    expect(figure(page, "sockets")).to_have_text("unknown")
+    expect(figure(page, "failed")).to_have_text("100 %")
+    rows = page.locator("#letters-list .row")
+    expect(rows).to_have_count(2)
+    rows.first.get_by_text("Attempts").click()
+    expect(rows.first.locator(".attempt")).to_have_count(1)
+    expect(rows.first).to_contain_text("What is a queue?")
+
+    page.get_by_role("button", name=f"Redrive job {second}").click()
+
+    expect(rows).to_have_count(1)
+    expect(figure(page, "letters")).to_have_text("1", timeout=15_000)
+    assert the_job(second).status is JobStatus.CREATED
+    assert the_job(second).failures == 0
+    assert the_job(first).status is JobStatus.FAILED
+    page.get_by_label("In a second").fill("0.5")
+    page.get_by_role("button", name="Redrive all of these").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
+    expect(page.locator("#letters-note")).to_contain_text("1 job redriven.")
+    assert the_job(first).status is JobStatus.CREATED
+    assert OPERATOR not in stored(page)
+
+
+def test_nobody_else_sees_a_number(page: Page, db: Settings) -> None:
+    """Neither with a wrong token, nor with an account that is not an operator's; nor does the bare page hold one."""
+    letters(3)
+    open_board(page, "not-the-token-of-32-letters-at-all")
+    expect(page.get_by_text("The token is not valid, or no longer.")).to_be_visible()
+    expect(page.locator("#board")).to_be_hidden()
+
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_role("button", name="No account yet").click()
+    page.get_by_label("Username").fill("mallory")
+    page.get_by_label("Password", exact=True).last.fill("correct horse battery")
+    page.get_by_role("button", name="Register", exact=True).click()
+
+    expect(page.get_by_text("Your account may not see this")).to_be_visible()
+    expect(page.locator("#board")).to_be_hidden()
+    expect(page.locator(".row")).to_have_count(0)
+    assert set(page.locator("[data-figure]").all_text_contents()) == {"unknown"}
+
+    with Session.begin() as session:
+        session.execute(text("UPDATE users SET role = 'operator' WHERE username = 'mallory'"))
+    page.reload()
+    expect(figure(page, "letters")).to_have_text("3", timeout=15_000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_axe_finds_nothing(open_context: OpenContext, scheme: str, db: Settings) -> None:
+    """With everything in it, the longest words included."""
+    letters(2)
+    with Session.begin() as session:
+        session.execute(text("UPDATE jobs SET error_code = repeat('e', 64), error_message = repeat('M', 300)"))
+    Reporter(db, kind="api").report()
+    Sampler(every=EVERY).tick()
+    page = open_context(**PHONE, color_scheme=scheme).new_page()
+    open_board(page)
+    expect(page.locator("#letters-list .row")).to_have_count(2)
+    expect(page.locator(".chart canvas")).to_have_count(13)
+
+    assert page.evaluate(OVERFLOW) == 0
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert [(fault["id"], node["html"][:120]) for fault in found["violations"] for node in fault["nodes"]] == []
