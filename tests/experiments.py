@@ -151,6 +151,10 @@ EXPERIMENTS = {
         "everything replaced ten times under load: no request of a client that tries again fails, none lost",
         (_tests("system/test_rolling_restart.py"),),
     ),
+    "P43": Experiment(
+        "a host of two cut off under load and back again (as root): none lost, no request fails, pages move over",
+        (_tests("system/test_three_hosts.py"),),
+    ),
     "A33": Experiment(
         "what the document allows and what it forbids, 600 requests to each operation: no 5xx, no broken promise",
         (_tests("api/test_openapi.py", "keeps_to_its_document"),),

@@ -105,7 +105,9 @@ def ask(
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, named)
         response = connection.getresponse()
-        told = json.loads(response.read())
+        said = response.read()
+        # A proxy's own refusal is a page for people.
+        told = json.loads(said) if "json" in response.getheader("Content-Type", "") else {}
         return Answer(response.status, time.monotonic() - begun, response.getheader("Retry-After"), told)
     except (OSError, http.client.HTTPException):
         return Answer(0, time.monotonic() - begun, None, {})

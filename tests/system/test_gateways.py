@@ -78,12 +78,13 @@ def gateways(
 class Page:
     """One page, with a chat, at one gateway or the other."""
 
-    def __init__(self, listening: list[int], user_id: str, chat: str, ledger: Counter[str]) -> None:
-        self._listening, self._chat, self._ledger = itertools.cycle(listening), chat, ledger
-        self._token = signed_in(user_id)["Authorization"].removeprefix("Bearer ")
+    def __init__(self, listening: list[int], token: str, chat: str, ledger: Counter[str]) -> None:
+        self._listening, self._token, self._chat, self._ledger = itertools.cycle(listening), token, chat, ledger
         self.messages: dict[int, Any] = {}
         self._since = 0
         self._outbox: dict[str, str] = {}
+        self._again: set[str] = set()
+        """Sent again and not acknowledged yet."""
         self._ws: ClientConnection | None = None
 
     async def live(self) -> None:
@@ -91,7 +92,8 @@ class Page:
         while True:
             address = f"ws://127.0.0.1:{next(self._listening)}/ws"
             with contextlib.suppress(ConnectionClosed, OSError, TimeoutError):
-                async with connect(address, compression=None, proxy=None) as ws:
+                # A browser has no pings of its own.
+                async with connect(address, compression=None, proxy=None, ping_interval=None) as ws:
                     await self._say("auth", ws=ws, token=self._token)
                     await self._hear(ws)
             self._ws = None
@@ -118,6 +120,9 @@ class Page:
                     await self._catch_up(ws)
             elif op == "ack" and "message" in d:
                 self._outbox.pop(d["message"]["clientMsgId"], None)
+                self._again.discard(d["message"]["clientMsgId"])
+                if self._outbox and not self._again:
+                    await self._resend(ws)
             elif op == "err":
                 await asyncio.sleep(d.get("retryAfter", 1))
                 await self._resend(ws)
@@ -138,7 +143,9 @@ class Page:
                 await self._send(self._ws, name, self._outbox[name])
 
     async def _resend(self, ws: ClientConnection) -> None:
-        for name, content in list(self._outbox.items())[:10]:
+        some = list(self._outbox.items())[:10]
+        self._again = {name for name, _ in some}
+        for name, content in some:
             await self._send(ws, name, content)
 
     async def _send(self, ws: ClientConnection, name: str, content: str) -> None:
@@ -166,7 +173,7 @@ def stored(chat: str) -> list[tuple[int, str, int]]:
 async def play(stack: Stack, valkey: Fragile, listening: list[int], rooms: dict[str, list[str]]) -> Counter[str]:
     """The whole story; what was seen of it."""
     ledger: Counter[str] = Counter()
-    pages = {chat: [Page(listening, user, chat, ledger) for user in users] for chat, users in rooms.items()}
+    pages = {chat: [Page(listening, token_of(user), chat, ledger) for user in users] for chat, users in rooms.items()}
     everybody = [page for room in pages.values() for page in room]
     for number, page in enumerate(everybody):
         for _ in range(number % 2):
