@@ -86,6 +86,13 @@ class Callers:
         secret = self.guest_secrets.within(request.cookies.get(GUEST_COOKIE))
         return Caller(owner=owners.of_guest(secret) if secret else owners.of_address(request.remote_addr))
 
+    def known(self, request: Request) -> Caller | None:
+        """Whoever sent it, for a route that anybody may use; None: nobody who may be sure of it."""
+        try:
+            return self.sender(request)
+        except Unauthorized:
+            return None
+
     def is_scraper(self, request: Request) -> bool:
         """Whether it may read the metrics, and nothing else."""
         return metrics.may_read(request.headers.get("Authorization", ""), self._metrics_token)

@@ -31,7 +31,7 @@ def answered(claimed: Claimed, prompt: Prompt, kept: ReplyCache | None, ask: Cal
     Raises:
         ProviderError: as ``ask`` does.
     """
-    if kept is None or not prompt.reuses_answer or claimed.is_probe:
+    if kept is None or not kept.is_for(claimed.owner) or not prompt.reuses_answer or claimed.is_probe:
         return ask()
     prompt_hash = hash_of(claimed, prompt)
     found = None if claimed.purpose == Purpose.REGENERATION else kept.found(prompt_hash)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models import forms
+from models.flags import shares
 from models.knobs.knob import knob
 
 
@@ -42,6 +43,13 @@ class ServerKnobs:
         default=".data",
         example="/var/lib/parley",
         meaning="Folder for everything `make run` keeps: database, Valkey, logs, keys, `admin-token`.",
+    )
+    flags: str = knob(
+        "FLAGS",
+        shares,
+        default="",
+        example="gateway=10,reply_cache=50",
+        meaning="How many owners in a hundred have what is rolled out step by step. Empty: as each flag has it.",
     )
     log_level: str = knob(
         "LOG_LEVEL",

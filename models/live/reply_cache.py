@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from models import flags
+from models.flags import Flag
 from models.live import client
 from models.live.circuit import Circuit
 from models.settings import Settings
@@ -33,6 +35,10 @@ class ReplyCache:
 
     def __init__(self, settings: Settings, circuit: Circuit) -> None:
         self._settings, self._circuit = settings, circuit
+
+    def is_for(self, owner: str) -> bool:
+        """Whether this owner's prompts are looked for here at all."""
+        return flags.is_for(self._settings.flags, Flag.REPLY_CACHE, owner)
 
     def found(self, prompt_hash: str) -> Kept | None:
         """What this prompt was answered last."""

@@ -42,6 +42,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
         ("CORS_ORIGINS", "a.example"),
         *(("BUDGET_DAY", amount) for amount in ("-1", "0", "0.00", "1e3", "nan", "1.0000001", "5 USD", "\u0665")),
         ("BUDGET_ACTION", "stop"),
+        *(("FLAGS", f"gateway{wrong}") for wrong in ("", "=", "=101", "=-1", "=1.5", "=\u0661", "=1,", "=1,gateway=2")),
+        *(("FLAGS", wrong) for wrong in ("other=10", "GATEWAY=10")),
         ("TOKEN_KEY", "x" * 31),
         ("TOKEN_KEY", "x" * 64),
     ],

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from models import moderation
+from models import flags, moderation
 from models.attempts import Claimed
 from models.base import Session
+from models.flags import Flag
 from models.jobs import Purpose
 from models.live.circuit import Circuit
 from models.live.reply_cache import Kept, ReplyCache
@@ -61,6 +62,22 @@ def test_a_job_that_wants_it_is_given_what_the_same_one_got(runner: Runner, mode
     assert (again.status, again.result, again.model) == (JobStatus.COMPLETED, "Yes.", "some-model")
     tokens = [(one.prompt_tokens, one.completion_tokens) for one in (the_attempt(job.id, 1) for job in (first, again))]
     assert tokens == [(100, 10), (0, 0)]
+
+
+def test_only_those_are_given_it_again_for_whom_it_is(db: Settings, model: Model, kept: ReplyCache) -> None:
+    """A flag gives it to a share of the owners."""
+    ours = dataclasses.replace(db, flags="reply_cache=50")
+    shared = ReplyCache(ours, kept._circuit)
+    some = Runner(dataclasses.replace(ours, worker_slots=4), model, name="w", kept=shared)
+    people = [f"user:{number}" for number in range(6)]
+    places = [flags.place(Flag.REPLY_CACHE, owner) < 50 for owner in people]
+    assert set(places) == {True, False}
+
+    for owner in people:
+        finished(some, create("Why?", reuse=True, owner=owner))
+    again = [finished(some, create("Why?", reuse=True, owner=owner)).cached for owner in people]
+
+    assert again == places
 
 
 def test_in_a_chat_a_second_attempt_need_not_ask_again(runner: Runner, model: Model, kept: ReplyCache) -> None:
