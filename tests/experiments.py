@@ -59,6 +59,10 @@ EXPERIMENTS = {
         "disk full under PostgreSQL, then under Redis (as root): 503, and 201; none lost",
         (_tests("system/test_outages_disk.py"),),
     ),
+    "D7": Experiment(
+        "PostgreSQL lost under load, its standby promoted: a synchronous one lacks nothing that was acknowledged",
+        (_tests("system/test_standby.py"),),
+    ),
     "E8": Experiment(
         "each hint ten times, shuffled and late: one call a job, the others dropped",
         (_tests("models/test_races.py", "hint"), _tests("system/test_one_effect.py", "hints")),
