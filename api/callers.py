@@ -15,6 +15,7 @@ is remembered for some seconds, so that a poll costs no second query.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import time
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Callers:
         self._metrics_token = settings.metrics_token.encode()
         self.guest_secrets = GuestSecrets(settings)
         self._tokens = Tokens(settings)
-        self._remembered: dict[str, tuple[float, Caller]] = {}
+        self._remembered: dict[bytes, tuple[float, Caller]] = {}
 
     def sender(self, request: Request) -> Caller:
         """Whoever sent it.
@@ -102,7 +103,7 @@ class Callers:
         credential = credential.strip()
         if scheme.lower() != "bearer" or not credential:
             raise no_token()
-        kept = self._remembered.get(credential)
+        kept = self._remembered.get(_digest(credential))
         if kept is not None and kept[0] > time.monotonic():
             return kept[1]
         return self._looked_up(credential)
@@ -132,13 +133,18 @@ class Callers:
     def _remember(self, credential: str, caller: Caller, seconds: float) -> None:
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
-        self._remembered[credential] = (time.monotonic() + seconds, caller)
+        self._remembered[_digest(credential)] = (time.monotonic() + seconds, caller)
 
     def forget(self, user_id: str) -> None:
         """After something of this user's was revoked here: this process must not be the last to know."""
-        gone = [credential for credential, (_, kept) in self._remembered.items() if kept.user_id == user_id]
-        for credential in gone:
-            self._remembered.pop(credential, None)
+        gone = [digest for digest, (_, kept) in self._remembered.items() if kept.user_id == user_id]
+        for digest in gone:
+            self._remembered.pop(digest, None)
+
+
+def _digest(credential: str) -> bytes:
+    """A twelfth of a token's memory."""
+    return hashlib.sha256(credential.encode()).digest()
 
 
 def _caller(principal: Principal | None, *, session_id: str | None = None) -> Caller:

@@ -50,6 +50,7 @@ class User:
         self.sockets: set[Socket] = set()
         self.rooms: set[str] = set()
         self.ready: asyncio.Future[None] | None = None
+        """While it is found out in which rooms they are."""
 
 
 class Hub:
@@ -90,13 +91,14 @@ class Hub:
             user.ready = asyncio.ensure_future(self._furnish(user))
         user.sockets.add(socket)
         user.has_company |= len(user.sockets) > 1
-        assert user.ready is not None
-        await asyncio.shield(user.ready)
+        if user.ready is not None:
+            await asyncio.shield(user.ready)
+            user.ready = None  # a task that is over takes as much memory as one that runs
 
     async def leave(self, socket: Socket) -> None:
         """Forget it."""
         self.sockets.discard(socket)
-        for chat_id in list(socket.opened):
+        for chat_id in socket.opened:
             self.close(socket, chat_id)
         user = self.users.get(socket.user_id or "")
         if user is None or socket not in user.sockets:
@@ -173,11 +175,11 @@ class Hub:
     def open(self, socket: Socket, chat_id: str) -> None:
         """A socket shows a chat that its user is in."""
         self.rooms[chat_id].opened.add(socket)
-        socket.opened.add(chat_id)
+        socket.opened |= {chat_id}
 
     def close(self, socket: Socket, chat_id: str) -> None:
         """It does so no more."""
-        socket.opened.discard(chat_id)
+        socket.opened -= {chat_id}
         if (room := self.rooms.get(chat_id)) is not None:
             room.opened.discard(socket)
         self.closed(socket, chat_id)

@@ -55,9 +55,9 @@ class Socket:
         self.heard_at = loop.time()
         self.is_live = False
         """Whether it has been greeted: events are sent from then on."""
-        self.opened: set[str] = set()
-        """Chats that it shows: presence, typing and what the AI says are sent of these."""
         # An empty set is 216 bytes, an empty deque 600: most sockets need neither.
+        self.opened: frozenset[str] = frozenset()
+        """Chats that it shows: presence, typing and what the AI says are sent of these."""
         self.typing: frozenset[str] = frozenset()
         """Chats in which it has said that its user writes."""
         self.jobs: frozenset[str] = frozenset()
@@ -72,6 +72,8 @@ class Socket:
 
     def forget_handshake(self) -> None:
         """Let go of what only the handshake needed: some kilobytes of headers."""
+        if self.connection.request is not None:
+            self.connection.request.headers.clear()  # the library's parser holds on to the request itself
         self.connection.request, self.connection.response = _NO_REQUEST, None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import ANY
@@ -9,6 +10,7 @@ from unittest.mock import ANY
 import pytest
 import redis
 from sqlalchemy.exc import OperationalError
+from websockets.datastructures import Headers
 
 from models import members, moderation
 from models.base import Session
@@ -188,3 +190,14 @@ def test_ping_says_how_the_service_is(live: Live, client: Connect) -> None:
     assert answer == {"t": ANY, "database": "ok", "redis": "ok", "ai": "down", "queueDepth": 0}
     polled = live.app.test_client().get("/api/ping").get_json()
     assert {**polled, "t": ANY} == answer
+
+
+def test_nothing_of_the_handshake_is_kept(client: Connect) -> None:
+    """Its headers are two kilobytes of each of ten thousand sockets."""
+    client(a_user(), additional_headers={"X-Marker": "kept"})
+
+    gc.collect()
+    kept = [each for each in gc.get_objects() if isinstance(each, Headers) and each.get("X-Marker")]
+
+    # The other half of the connection is in this process, too.
+    assert len(kept) == 1
