@@ -1,0 +1,138 @@
+"""The workflow runs what CI runs, trusts no more than it must, and makes a release of the changelog."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from scripts import release_notes
+from tests.conftest import ROOT
+
+WORKFLOW = ROOT / ".github/workflows/ci.yaml"
+
+
+@functools.cache
+def workflow() -> dict[Any, Any]:
+    parsed: dict[Any, Any] = yaml.safe_load(WORKFLOW.read_text())
+    return parsed
+
+
+def steps(job: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = workflow()["jobs"][job]["steps"]
+    return found
+
+
+def commands(job: str) -> str:
+    return "\n".join(step["run"] for step in steps(job) if "run" in step)
+
+
+def test_github_knows_every_word_of_it() -> None:
+    """By the schema that check-jsonschema brings along."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(WORKFLOW)]
+
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_it_tests_scans_and_builds_before_it_releases() -> None:
+    """A tag by itself proves nothing."""
+    jobs = workflow()["jobs"]
+
+    assert "bash .ci/run" in commands("test")
+    assert "pip-audit==" in commands("scan")
+    assert "-r requirements.txt" in commands("scan")
+    assert "docker build" in commands("image")
+    assert "-f deploy/compose.yaml up" in commands("image")
+    assert set(jobs["release"]["needs"]) == set(jobs) - {"release"}
+    assert jobs["release"]["if"] == "github.ref_type == 'tag'"
+    assert all(job["timeout-minutes"] for job in jobs.values())
+
+
+def test_it_gives_compose_the_secrets_that_it_demands() -> None:
+    """One that is missing stops it."""
+    demanded = set(re.findall(r"\$\{(\w+):\?", (ROOT / "deploy/compose.yaml").read_text()))
+    (line,) = re.findall(r"for name in ([A-Z_ ]+); do", commands("image"))
+
+    assert set(line.split()) == demanded
+
+
+def test_it_trusts_no_more_than_it_must() -> None:
+    """Actions by their commits, no right to write but for the release, and nothing from outside pasted into a shell."""
+    used = [step["uses"] for job in workflow()["jobs"] for step in steps(job) if "uses" in step]
+
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", each) for each in used)
+    assert len(re.findall(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", WORKFLOW.read_text(), re.MULTILINE)) == len(used)
+    assert workflow()["permissions"] == {"contents": "read"}
+    assert [name for name, job in workflow()["jobs"].items() if "permissions" in job] == ["release"]
+    assert not any("${{" in commands(job) for job in workflow()["jobs"])
+    for job in workflow()["jobs"]:
+        checkouts = [step for step in steps(job) if "checkout" in step.get("uses", "")]
+        assert [step["with"] for step in checkouts] == [{"persist-credentials": False}]
+
+
+@pytest.mark.parametrize("job", ["test", "scan", "image", "release"])
+def test_bash_takes_its_commands(job: str) -> None:
+    """All that are there."""
+    bash = shutil.which("bash") or pytest.skip("there is no bash here")
+    assert job in workflow()["jobs"]
+
+    checked = subprocess.run([bash, "-n"], input=commands(job), capture_output=True, text=True, check=False)
+
+    assert checked.stderr == ""
+
+
+CHANGELOG = """# Changes
+
+Versions follow a rule.
+
+## Unreleased
+
+- Not yet.
+
+## 1.10.0, 2026-12-01
+
+- New: [a guide](docs/guide.md), as [others](https://example.com/x) and [below](#100) have it.
+
+### Changed
+
+- Something.
+
+## 1.1.0
+
+## 1.0.0
+
+- The first.
+"""
+
+
+def test_the_notes_of_a_version_are_its_part_of_the_changelog() -> None:
+    """Its sub-sections included, its neighbours not."""
+    found = release_notes.notes(CHANGELOG, "v1.10.0", links="https://git.example/p/blob/v1.10.0")
+
+    assert found == (
+        "- New: [a guide](https://git.example/p/blob/v1.10.0/docs/guide.md), as [others](https://example.com/x) and"
+        " [below](#100) have it.\n\n### Changed\n\n- Something."
+    )
+    assert release_notes.notes(CHANGELOG, "1.0.0") == "- The first."
+
+
+@pytest.mark.parametrize("version", ["v1.1.0", "1.10", "1", "1.10.0-rc1", "2.0.0", ".*", ""])
+def test_there_are_no_notes_of_what_the_changelog_does_not_tell(version: str) -> None:
+    """Nothing is said of 1.1.0; the others are not there."""
+    assert release_notes.notes(CHANGELOG, version) == ""
+
+
+def test_a_release_that_the_changelog_does_not_know_is_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the exit code; and what is known is printed."""
+    assert release_notes.main(["v999.0.0"]) == 1
+    assert "says nothing of v999.0.0" in capsys.readouterr().err
+    assert release_notes.main(["Unreleased"]) == 0
+    assert "### Added" in capsys.readouterr().out
