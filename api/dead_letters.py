@@ -66,7 +66,7 @@ def show_dead_letter(job_id: str) -> Response:
         {
             **_letter(letter),
             "message": letter.message,
-            "attempts": [_attempt(attempt) for attempt in reversed(attempts)],
+            "attempts": [as_ledger_entry(attempt) for attempt in reversed(attempts)],
             "usage": usage(attempts[0].all_prompt_tokens, attempts[0].all_completion_tokens) if attempts else None,
         }
     )
@@ -177,7 +177,8 @@ def _letter(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _attempt(row: Row[Any]) -> dict[str, Any]:
+def as_ledger_entry(row: Row[Any]) -> dict[str, Any]:
+    """The form of `LedgerEntrySchema`."""
     return {
         "attempt": row.attempt,
         "worker": row.worker,

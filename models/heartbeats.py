@@ -11,11 +11,14 @@ import datetime as dt
 import os
 import secrets
 import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Text, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base
+from models.states import RUNNING, in_sql
 
 DISPATCHER = "dispatcher"
 WORKER = "worker"
@@ -51,6 +54,11 @@ _AGES = text("""
     SELECT kind, CAST(EXTRACT(EPOCH FROM clock_timestamp() - max(seen_at)) AS float8) AS age
     FROM heartbeats GROUP BY kind
 """)
+_ALL = text(f"""
+    SELECT kind, instance, queue_class, slots, CAST(EXTRACT(EPOCH FROM clock_timestamp() - seen_at) AS float8) AS age,
+           (SELECT count(*) FROM jobs WHERE leased_by = instance AND status IN {in_sql(RUNNING)}) AS running
+    FROM heartbeats WHERE kind <> '{REAPER}' ORDER BY seen_at DESC LIMIT :most
+""")  # noqa: S608
 # The youngest of each kind stays: /health/ready asks whether there ever was one.
 _PRUNE = text(f"""
     DELETE FROM heartbeats AS old WHERE seen_at < clock_timestamp() - interval '{PRUNED_AFTER_HOURS} hours'
@@ -77,6 +85,11 @@ def seconds_since(session: Session, kind: str) -> float | None:
 def ages(session: Session) -> dict[str, float]:
     """Age in seconds of the youngest beat of each kind that ever beat."""
     return {row.kind: row.age for row in session.execute(_AGES)}
+
+
+def all_of_them(session: Session, *, most: int) -> Sequence[Mapping[Any, Any]]:
+    """Each process that has beaten in the last day, the latest first: its ``age`` in seconds, and jobs ``running``."""
+    return session.execute(_ALL, {"most": most}).mappings().all()
 
 
 def prune(session: Session) -> None:

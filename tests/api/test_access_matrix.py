@@ -283,6 +283,12 @@ TABLE: dict[str, Route] = {
     "GET /api/analytics/stale-summaries": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/dashboard": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/dashboard/history": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/dashboard/jobs": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/dashboard/jobs/{job_id}": Route(
+        users=operators(200), guests=operators(200), thing=answered, scope=Scope.ADMIN
+    ),
+    "GET /api/dashboard/batches": Route(operators(200), scope=Scope.ADMIN),
+    "GET /api/dashboard/processes": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/cost": Route(operators(200), scope=Scope.ADMIN),
     "GET /api/cost/report.csv": Route(operators(200), scope=Scope.ADMIN),
     "POST /chat/data": Route(users(200), scope=TALK, body={"messages": ["Hello"]}),

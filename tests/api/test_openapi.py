@@ -110,7 +110,7 @@ def test_the_application_keeps_to_its_document(app: Flask, part: int) -> None:
         for kind in (heartbeats.DISPATCHER, heartbeats.WORKER):
             heartbeats.beat(session, kind=kind, instance="one")
     operations = list(schema_of(app).get_all_operations())
-    assert len(operations) == 80
+    assert len(operations) == 84
 
     for result in operations[part::PARTS]:
 

@@ -15,13 +15,14 @@ from werkzeug.serving import make_server
 
 from api import installation
 from api.app import create_app
+from models import heartbeats
 from models.base import Autocommit, Session
 from models.reports import Reporter
 from models.settings import Settings
 from models.states import JobStatus
 from tasks.sampler import Sampler
 from tests.api.conftest import CHEAP, OPERATOR, PATIENT_SECONDS
-from tests.factories import a_job, the_job
+from tests.factories import a_batch, a_job, the_job
 
 from .conftest import OpenContext, watched
 from .test_account import stored
@@ -114,6 +115,39 @@ def test_a_dead_letter_is_redriven(page: Page, db: Settings) -> None:
     assert OPERATOR not in stored(page)
 
 
+def test_a_job_is_found_and_cancelled(page: Page, db: Settings) -> None:
+    """By its id or its owner; a batch, the processes and the audit log are there, too, once somebody looks."""
+    job_id, other = a_job(owner="guest:1"), a_job(owner="guest:2")
+    a_batch("guest:3", "One", "Two")
+    with Session.begin() as session:
+        heartbeats.beat(session, kind=heartbeats.WORKER, instance="the-worker", queue_class="interactive", slots=7)
+    open_board(page)
+    expect(page.locator("#letters-list")).to_contain_text("No dead letters.")
+    expect(page.locator("#jobs-list .row")).to_have_count(0)
+
+    page.get_by_role("heading", name="Jobs").click()
+
+    rows = page.locator("#jobs-list .row")
+    expect(rows).to_have_count(4)
+    for words, found in (("guest:2", other), (job_id, job_id)):
+        page.get_by_label("Job or owner").fill(words)
+        page.locator("#jobs-form").get_by_role("button", name="Show").click()
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text(found)
+    page.get_by_role("button", name=f"Cancel job {job_id}").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
+    expect(rows).to_have_count(0)
+    expect(figure(page, "waiting")).to_have_text("3", timeout=15_000)
+    assert the_job(job_id).status is JobStatus.CANCELLED
+    for heading, section, words in (
+        ("Batches", "batches", "0 of 2 finished"),
+        ("Workers and dispatchers", "processes", "In flight0 of 7"),
+        ("Audit log", "audit", "cancel_other"),
+    ):
+        page.get_by_role("heading", name=heading).click()
+        expect(page.locator(f"#{section}-list")).to_contain_text(words)
+
+
 def test_nobody_else_sees_a_number(page: Page, db: Settings) -> None:
     """Neither with a wrong token, nor with an account that is not an operator's; nor does the bare page hold one."""
     letters(3)
@@ -150,6 +184,10 @@ def test_it_fits_a_phone_and_axe_finds_nothing(open_context: OpenContext, scheme
     open_board(page)
     expect(page.locator("#letters-list .row")).to_have_count(2)
     expect(page.locator(".chart canvas")).to_have_count(13)
+    a_batch("guest:3", "One", "Two")
+    for section in ("jobs", "batches", "audit"):
+        page.locator(f"#{section} > summary").click()
+        expect(page.locator(f"#{section}-list .row").first).to_be_visible()
 
     assert page.evaluate(OVERFLOW) == 0
     page.evaluate(AXE.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from models.reports import Reporter
 from models.samples import Span
 from models.settings import Settings
 from models.states import JobStatus
+from tasks import dispatcher
 from tasks.sampler import Sampler
 from tests.factories import a_job, a_user, now, signed_in
 
@@ -141,7 +142,10 @@ def test_old_samples_go() -> None:
                     """),
                     {"span": span, "ago": seconds + more},
                 )
-        samples.prune(session)
+
+    dispatcher.prune(retention_days=30, audit_days=365, session_days=30)
+
+    with Session() as session:
         left = session.execute(text("SELECT span, count(*) FROM samples GROUP BY span ORDER BY span")).all()
 
     assert [tuple(row) for row in left] == [("1h", 2), ("24h", 2), ("7d", 2)]

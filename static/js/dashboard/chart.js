@@ -115,11 +115,11 @@ function swatch(colour) {
 
 /** What stands under the line of times, in the reader's own. @param {unknown} _ @param {number[]} ticks */
 function times(_, ticks) {
-  const isLong = ticks.length > 1 && ticks[1] - ticks[0] >= 86_400;
+  const apart = ticks.length > 1 ? ticks[1] - ticks[0] : 0;
   return ticks.map((tick) => {
     const date = new Date(tick * 1000);
-    return isLong ? date.toLocaleDateString([], { day: 'numeric', month: 'short' })
-      : date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+    return apart >= 86_400 ? date.toLocaleDateString([], { day: 'numeric', month: 'short' })
+      : date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: apart < 60 ? '2-digit' : undefined });
   });
 }
 

@@ -70,9 +70,9 @@ export class Listing {
     const rows = items.map(this.#row);
     if (anew) this.#rows.replaceChildren(...rows);
     else this.#rows.append(...rows);
-    this.#cursor = nextCursor;
-    this.#more.hidden = nextCursor === null;
-    this.say(this.#rows.childElementCount === 0 ? (nextCursor === null ? this.#empty : 'None among the latest.') : '');
+    this.#cursor = nextCursor ?? null;
+    this.#more.hidden = this.#cursor === null;
+    this.say(this.#rows.childElementCount === 0 ? (this.#cursor === null ? this.#empty : 'None among the latest.') : '');
   }
 }
 

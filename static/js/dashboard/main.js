@@ -13,6 +13,7 @@ import { Charts } from './charts.js';
 import { Letters } from './letters.js';
 import { fill, latencyRows, modelRows } from './numbers.js';
 import { Operator } from './operator.js';
+import { sections } from './sections.js';
 
 const POLL_MS = 5_000;
 /** As often as a sample comes, or nearly. */
@@ -22,6 +23,7 @@ const operator = new Operator(session);
 const api = operatorApi((path, ask) => operator.send(path, ask));
 const charts = new Charts(api);
 const letters = new Letters(api, () => look());
+const folded = sections(api, () => look());
 const account = new Account(session);
 const token = new Form({
   id: 'token', button: 'Open', busy: 'Opening…',
@@ -96,6 +98,7 @@ function shut(why) {
   clearTimeout(timer);
   operator.use(null);
   letters.clear();
+  for (const section of folded) section.clear();
   fill(document.body, null);
   byId('board').hidden = byId('leave').hidden = true;
   byId('account').hidden = false;

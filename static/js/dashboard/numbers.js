@@ -1,6 +1,7 @@
 /** Numbers: how things stand, in the places that the page has for them. @module */
 
 import { h, setText } from '../dom.js';
+import { plural } from '../format.js';
 import { bytes, count, percent, rate, seconds, UNKNOWN } from './units.js';
 
 /** @typedef {Record<string, any>} Now what `GET /api/dashboard` answers */
@@ -25,7 +26,8 @@ const FIGURES = {
   disk: ({ recent }) => (recent?.diskUsedShare == null ? UNKNOWN : `${percent(recent.diskUsedShare)} full`),
   database: ({ databaseBytes }) => bytes(databaseBytes),
   people: ({ activity }) => count(activity?.users),
-  jobs: ({ activity }) => (activity === null ? UNKNOWN : perOwner(activity)),
+  jobs: ({ activity }) => (activity === null ? UNKNOWN : `${count(activity.jobs)} by ${plural(activity.owners, 'owner')}`),
+  most: ({ activity }) => (activity === null ? UNKNOWN : count(activity.jobsPerOwner?.[2] ?? 0)),
   processes: ({ processes, recent }) => processesText(processes, recent),
 };
 
@@ -38,12 +40,6 @@ function money({ today, currency, budget, unpricedCalls }) {
 /** @param {string} amount */
 function rounded(amount) {
   return Number(amount).toLocaleString('en', { maximumSignificantDigits: 3 });
-}
-
-/** @param {{jobs: number, owners: number, jobsPerOwner: number[]|null}} activity */
-function perOwner({ jobs, owners, jobsPerOwner }) {
-  if (jobsPerOwner === null) return 'none yet';
-  return `${count(jobs)} by ${count(owners)}, ${count(jobsPerOwner[2])} at most`;
 }
 
 /** @param {Record<string, number>} live @param {Now|null} recent */
