@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 from flask_smorest import Api
@@ -90,7 +91,7 @@ def create_app(
     app = Flask("parley", static_folder=STATIC, static_url_path="/static")
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SETTINGS=settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    _believe_proxies(app, settings.trusted_proxies)
+    app.wsgi_app = proxied(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     callers, cache = Callers(settings), chat_changes.cache_from_now_on(settings)
     app.extensions["parley"] = {
         "waker": Waker(settings),
@@ -156,9 +157,6 @@ def create_app(
     return app
 
 
-def _believe_proxies(app: Flask, number: int) -> None:
+def proxied(app: Any, number: int) -> Any:
     """Take from so many proxies who calls, and whether by https. What the caller itself wrote there is not reached."""
-    if number:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=number, x_proto=number, x_host=0, x_port=0, x_prefix=0
-        )
+    return ProxyFix(app, x_for=number, x_proto=number, x_host=0, x_port=0, x_prefix=0) if number else app

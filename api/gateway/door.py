@@ -18,6 +18,7 @@ from urllib.parse import quote
 from flask import Flask
 from werkzeug.exceptions import Unauthorized
 
+from api.app import proxied
 from api.callers import Caller, Callers
 from api.gateway.frames import RefusedFrame
 from api.jobs import wire_time
@@ -72,8 +73,9 @@ class Answer:
 class Door:
     """Asks one application."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, *, trusted_proxies: int = 0) -> None:
         self._app = app
+        self._proxied = proxied(lambda *_: (), trusted_proxies)
         ours = app.extensions["parley"]
         self._callers: Callers = ours["callers"]
         self.cache: ChatCache = ours["chat_cache"]
@@ -88,6 +90,7 @@ class Door:
             SQLAlchemyError: nobody knows.
         """
         environ = _environ("GET", "/", credentials, body=None)
+        self._proxied(environ, None)  # so that a guest has the address that requests of it have
         with self._app.request_context(environ) as context:
             return self._callers.sender(context.request)
 

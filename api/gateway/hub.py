@@ -158,6 +158,17 @@ class Hub:
         self.place(now, user)
         return True
 
+    async def find(self, chat_id: str, user_id: str) -> None:
+        """Look for somebody here in a chat that they are not known to be in: word of it may be under way.
+
+        Raises:
+            SQLAlchemyError: nobody knows.
+        """
+        user = self.users.get(user_id)
+        (place,) = await self.ask(places_of, [(chat_id, user_id)])
+        if user is not None and place.joined_seq is not None:
+            await self.join(place, user)
+
     def part(self, chat_id: str, user: User) -> None:
         """Somebody is not in a chat any more, or not here."""
         user.rooms.discard(chat_id)

@@ -55,6 +55,10 @@ class OwnCommands:
         return await self._hub.ask(self._door.ping)
 
     async def _open(self, socket: Socket, frame: Frame) -> Any:
+        check(socket.caller, Scope.CHATS_READ)
+        room = self._hub.rooms.get(str(frame.chat))
+        if room is None or socket.user_id not in room.members:
+            await self._hub.find(str(frame.chat), str(socket.user_id))
         chat_id = self._own_room(socket, frame)
         everybody = await self._hub.ask(_members_of, self._cache, chat_id)
         if socket.user_id not in everybody or chat_id not in self._hub.rooms:

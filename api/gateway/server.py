@@ -59,7 +59,7 @@ class Gateway:
         self._origins = frozenset(filter(None, settings.cors_origins.split(",")))
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="verbs")
         self._tokens = Tokens(settings)
-        self._door = Door(app)
+        self._door = Door(app, trusted_proxies=settings.trusted_proxies)
         self.bus = Bus(settings, heard=self._heard, lost=self._lost, found=self._found)
         self.hub = Hub(settings, self.bus, self.ask)
         self.news = News(settings, self.hub, self._door.chat_reads)

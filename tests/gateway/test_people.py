@@ -77,6 +77,23 @@ def test_only_people_one_shares_a_chat_with_can_be_watched(client: Connect) -> N
     assert page.ask("watch", users=[])["presence"] == []
 
 
+def test_a_chat_can_be_shown_before_word_of_it_has_come(
+    live: Live, client: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that has just made one asks for it at once; from then on it hears of it."""
+    monkeypatch.setitem(live.gateway.news.heard_user, "members", lambda *_: None)
+    anna, ben = a_user(), a_user()
+    pages = [client(anna), client(ben)]
+    chat = a_chat(anna, ben)
+
+    for page in pages:
+        assert {each["userId"] for each in page.ask("open", chat=chat)["members"]} == {anna, ben}
+
+    say(chat, anna, "Welcome")
+    for page in pages:
+        assert page.event("message.new", chat=chat)["d"]["content"] == "Welcome"
+
+
 def test_typing_reaches_the_others_who_show_the_chat_and_ends_with_the_message(
     live: Live, client: Connect, db: Settings
 ) -> None:

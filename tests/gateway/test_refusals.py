@@ -121,6 +121,16 @@ def test_guests_and_poor_keys_may_do_what_they_may_elsewhere(live: Live, client:
     assert reader.ask("sync", chats=[{"id": chat, "since": 0}])["chats"][0]["items"] == []
 
 
+def test_a_guest_has_the_address_that_a_trusted_proxy_names(start: Callable[..., Live], client: Connect) -> None:
+    """The same that requests have; what the guest wrote there is not believed."""
+    behind = start(trusted_proxies=1)
+    client(at=behind, additional_headers={"X-Forwarded-For": "203.0.113.7, 198.51.100.9"})
+
+    (socket,) = behind.gateway.hub.sockets
+    assert socket.caller is not None
+    assert socket.caller.owner == "address:198.51.100.9"
+
+
 @pytest.mark.parametrize(
     "sent",
     [b"\x00\x01", "{", "[]", "7", '{"op": 7}', '{"op": "ping", "d": []}', '{"op": "ping", "id": {}}', "[" * 9999],
