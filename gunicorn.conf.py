@@ -6,9 +6,9 @@ import logging
 import os
 import resource
 import shutil
-import tempfile
 from typing import Any
 
+from api import metrics_folder
 from models import logs, settings
 
 _settings = settings.current_or_exit("token_key")
@@ -40,7 +40,7 @@ def on_starting(server: Any) -> None:
     """Before the workers are forked."""
     _open_files_limit()
     # Each worker counts in files there, and any of them adds up all. What one counted that has ended still counts.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="parley-metrics-", dir=server.cfg.worker_tmp_dir)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder.make(server.cfg.worker_tmp_dir)
     logs.configure(process="api", level=_settings.log_level)
     gunicorn_log = logging.getLogger("gunicorn.error")
     gunicorn_log.handlers.clear()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import psutil
 import pytest
 
+from api import metrics_folder
 from tests.fake_llm import FakeLLM
 from tests.system.stack import Stack, eventually
 
@@ -23,6 +26,24 @@ def test_the_job_of_a_killed_worker_is_finished_by_another(stack: Stack) -> None
 
     assert (job["status"], job["failures"]) == ("completed", 0)
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["lost", "completed"]
+
+
+def test_what_a_killed_api_counted_in_is_removed_by_the_next(stack: Stack) -> None:
+    """A machine that is up for a year has been killed at now and then."""
+
+    def folders() -> set[str]:
+        pids = [process.pid for process in stack.of("api")]
+        opened = {str(each.readlink()) for pid in pids for each in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+        return {each for each in opened if metrics_folder.PREFIX in each}
+
+    [left] = folders()
+    stack.kill("api")
+    assert pathlib.Path(left).exists()
+    stack.start("api")
+    eventually(stack.is_ready)
+
+    assert not pathlib.Path(left).exists()
+    assert len(folders()) == 1
 
 
 def test_a_frozen_worker_that_wakes_up_late_changes_nothing(stack: Stack) -> None:
