@@ -31,6 +31,9 @@ class Pair:
         made = local.postgres.prepare(self._folder, durable=False)
         self._made = _with(made, *DURABLE)
         self.primary = self._run(self._made)
+        # pg_rewind reads back to the last checkpoint before the two parted; it runs PostgreSQL as its files say.
+        self.ask(self.primary, "ALTER SYSTEM SET wal_keep_size = '256MB'")
+        self.ask(self.primary, "SELECT pg_reload_conf()")
         self.wire = self._open.enter_context(FaultProxy(made.port))
         self.standby = self._run(self._copied())
         eventually(lambda: self.ask(self.primary, "SELECT true FROM pg_stat_replication WHERE state = 'streaming'"))
@@ -61,6 +64,28 @@ class Pair:
         self.wire.switch("refuse")
         assert self.ask(self.standby, "SELECT pg_promote()") == [(True,)]
 
+    def come_back(self) -> None:
+        """The old primary follows the new one; what it alone had is gone. Returns when it has what the other has."""
+        home = self._made.home
+        where = f"host=127.0.0.1 port={self.standby.port} user={NAME} dbname={NAME}"
+        self._once("pg_rewind", "-D", str(home.data), f"--source-server={where}", "-R")
+        self._run(self._made)
+        self.primary, self.standby = self.standby, self.primary
+        eventually(lambda: self.ask(self.primary, "SELECT true FROM pg_stat_replication WHERE state = 'streaming'"))
+        self.catch_up()
+
+    def _once(self, binary: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs to its end."""
+        home, log = self._made.home, self._folder / f"{binary}.log"
+        program = Program(
+            name=binary,
+            command=(home.binary(binary), *arguments),
+            environment={**ENVIRONMENT, "PGPASSWORD": self._made.password},
+            folder=home.data.parent,
+            uid=home.uid,
+        )
+        assert run_to_end(program, log=log) == 0, last_lines(log)
+
     def ask(self, server: Fragile, statement: str) -> list[tuple[Any, ...]]:
         """Rows of one statement, in a transaction of its own."""
         connection = psycopg2.connect(server.url)
@@ -83,16 +108,7 @@ class Pair:
         home.data.mkdir(mode=0o700)
         home.give(home.data)
         where = f"host=127.0.0.1 port={self.wire.port} user={NAME}"
-        how = ("-D", str(home.data), "-d", where, "-R", "-X", "stream", "-c", "fast")
-        copy = Program(
-            name="pg_basebackup",
-            command=(home.binary("pg_basebackup"), *how),
-            environment={**ENVIRONMENT, "PGPASSWORD": self._made.password},
-            folder=home.data.parent,
-            uid=home.uid,
-        )
-        log = self._folder / "pg_basebackup.log"
-        assert run_to_end(copy, log=log) == 0, last_lines(log)
+        self._once("pg_basebackup", "-D", str(home.data), "-d", where, "-R", "-X", "stream", "-c", "fast")
         port = ports.free_port()
         command = self._made.program.command
         program = replace(self._made.program, command=(command[0], "-D", str(home.data), *command[3:]))

@@ -85,11 +85,14 @@ def lose_the_primary(stack: Stack, pair: Pair, *, is_behind: bool) -> tuple[set[
 
 
 def test_a_standby_that_is_behind_has_not_what_was_acknowledged_meanwhile(stack: Stack, pair: Pair) -> None:
-    """Asynchronous: as much is lost as it was behind, and nothing that it had."""
+    """Asynchronous: as much is lost as it was behind, and nothing that it had. The old primary then follows."""
     lost, safe = lose_the_primary(stack, pair, is_behind=True)
+    pair.come_back()
 
     assert lost
     assert not lost & safe
+    jobs = "SELECT id::text, status FROM jobs ORDER BY id"
+    assert pair.ask(pair.standby, jobs) == pair.ask(pair.primary, jobs)
 
 
 def test_a_synchronous_standby_has_all_that_was_acknowledged(stack: Stack, pair: Pair) -> None:
