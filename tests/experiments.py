@@ -155,6 +155,10 @@ EXPERIMENTS = {
         "everything replaced ten times under load: no request of a client that tries again fails, none lost",
         (_tests("system/test_rolling_restart.py"),),
     ),
+    "P40": Experiment(
+        "old code (PARLEY_OLD=revision) beside new on the new tables, rolled out and taken back ten times: none lost",
+        (_tests("system/test_old_and_new.py"), _tests("models/test_expand.py")),
+    ),
     "P43": Experiment(
         "a host of two cut off under load and back again (as root): none lost, no request fails, pages move over",
         (_tests("system/test_three_hosts.py"),),

@@ -44,7 +44,7 @@ FOREIGN_VARIABLES = {
     *("GUNICORN_CMD_ARGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PATH"),
     *("PARLEY_URL", "PARLEY_API_KEY"),  # scripts/batch.py and scripts/verify.py
     *("REGISTRY_USER", "REGISTRY_PASSWORD"),  # .github/workflows/ci.yaml
-    *("PARLEY_SEED", "PARLEY_CHAOS", "PARLEY_BATCH"),  # tests/chaos and the long forms of experiments
+    *("PARLEY_SEED", "PARLEY_CHAOS", "PARLEY_BATCH", "PARLEY_OLD"),  # tests/chaos and the long forms of experiments
 }
 """Named in the documentation, and read by somebody else."""
 

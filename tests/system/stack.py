@@ -58,14 +58,17 @@ class Stack:
 
     Args:
         environment: settings on top of `QUICK`.
+        root: whose code they run.
     """
 
-    def __init__(self, folder: pathlib.Path, servers: Servers, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: pathlib.Path, servers: Servers, environment: dict[str, str], *, root: pathlib.Path = ROOT
+    ) -> None:
         self.folder, self.servers, self.port = folder, servers, ports.free_port()
         self.gateway_port = ports.free_port()
         ours = {"PORT": str(self.port), "GATEWAY_PORT": str(self.gateway_port), "PATH": "/usr/bin:/bin"}
         self.environment = {**servers.environment, **QUICK, **ours, **environment}
-        product = processes.product(pathlib.Path(sys.executable), ROOT, self.environment)
+        product = processes.product(pathlib.Path(sys.executable), root, self.environment)
         self._programs = {each.name: each for each in product}
         self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
 
