@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ import yaml  # type: ignore[import-untyped]
 import run
 from api.errors import CODE_OF, STATUS_OF
 from local.processes import COMMANDS, MIGRATION
-from models import account_errors, ai_errors, errors, invariants, states
+from models import account_errors, ai_errors, errors, invariants, prices, states
 from models.ai_errors import Unanswerable
 from models.attempts import Outcome
 from models.settings import Settings
@@ -113,9 +114,9 @@ def without_code(text: str) -> str:
 
 def blocks(language: str) -> list[Any]:
     """Every code block of a language, named by its page and number."""
-    block = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    block = re.compile(rf"^ *```{language}\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
     return [
-        pytest.param(text, id=f"{path.relative_to(ROOT)}-{number}")
+        pytest.param(textwrap.dedent(text), id=f"{path.relative_to(ROOT)}-{number}")
         for path in PAGES
         for number, text in enumerate(block.findall(path.read_text()))
     ]
@@ -378,6 +379,20 @@ def test_bash_in_the_documentation_parses(block: str) -> None:
 def test_json_in_the_documentation_parses(block: str) -> None:
     """As above."""
     json.loads(block)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_yaml_in_the_documentation_parses(block: str) -> None:
+    """As above."""
+    assert list(yaml.safe_load_all(block))
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_a_table_of_prices_in_the_documentation_is_one(block: str, tmp_path: pathlib.Path) -> None:
+    """With a currency, where only a model is shown."""
+    (tmp_path / "prices.toml").write_text(block if "currency" in block else f'currency = "USD"\n{block}')
+
+    assert prices.table(str(tmp_path / "prices.toml")).models
 
 
 def test_every_make_target_that_is_named_exists() -> None:
