@@ -5,7 +5,7 @@ EXPERIMENTS := tests/chaos tests/models/test_against_a_model.py tests/models/tes
   tests/system/test_one_effect.py tests/system/test_unanswered_posts.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types compiled lock bench chaos-quick chaos-full outages-quick outages-full experiment check-invariants backup restore verify clean install-test
+.PHONY: help run test lint types compiled lock bench load chaos-quick chaos-full outages-quick outages-full experiment check-invariants backup restore verify clean install-test
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,14 +63,19 @@ verify: ## Ask a Parley whether it works: one job, one message (PARLEY_URL=https
 bench: install-test ## Measure
 	@$(BIN)/python -m benchmarks
 
+load: install-test ## Let people use it, by Locust: a hundred, ever more, for ten minutes, past the limits (20 min; ON=users)
+	@test -x .venv-load/bin/locust || { $(PYTHON) -m venv --without-pip .venv-load && \
+	  $(BIN)/uv pip install --quiet --require-hashes --python .venv-load/bin/python -r requirements-load.txt; }
+	@$(BIN)/python -m benchmarks.load $(ON)
+
 lock: install-test ## Pin the newest versions that fit requirements*.in
-	@for name in requirements requirements-local requirements-test; do \
+	@for name in requirements requirements-local requirements-test requirements-load; do \
 	  $(BIN)/uv pip compile $$name.in -o $$name.txt --universal --generate-hashes --python-version 3.11 \
 	    --no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" || exit; \
 	done
 
 clean: ## Remove .venv and caches; the data in .data stays
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-load .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install-test:

@@ -129,6 +129,11 @@ class Product:
         processes_ = {name: process.pid for name, process in self._running.items()}
         return {**processes_, "postgres": self._postgres.pid, "valkey": self._valkey.pid}
 
+    @property
+    def extra_pids(self) -> list[int]:
+        """Of those that `start_extra` has started."""
+        return [process.pid for process in self._extra]
+
     def settings(self) -> Settings:
         """To reach its servers as one of its processes does."""
         return settings.from_environment({"DATABASE_URL": self._postgres.url, "REDIS_URL": self._valkey.url})

@@ -27,50 +27,34 @@ import urllib.request
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import redis
-from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.tokens import Tokens
 from benchmarks import machine
 from benchmarks.errors import Broken
+from benchmarks.people import KEY, ROOM, Person, people
 from benchmarks.product import Product, eventually
 from benchmarks.seed_table import Table
 from local import ports
 from local.readiness import answers
-from models import base, chats
-from models.base import Session
+from models import base
 from models.settings import Settings
 
-ROOM = 10
 OPENING = 50
 """Sockets that are opened at once."""
 SETTLE_SECONDS = 3.0
-KEY = "a-key-of-the-benchmarks-of-43-characters-123"
 
 _BUCKET = re.compile(r'parley_gateway_delivery_duration_seconds_bucket\{le="(?P<bound>[^"]+)"\} (?P<number>\S+)')
-_USERS = text("""
-    INSERT INTO users (id, username, display_name)
-    SELECT id, 'u-' || left(CAST(id AS text), 8) || right(CAST(id AS text), 8), 'Somebody'
-    FROM unnest(CAST(:ids AS uuid[])) AS id
-""")
-_SESSIONS = text("""
-    INSERT INTO sessions (id, user_id, expires_at)
-    SELECT id, user_id, clock_timestamp() + interval '1 day'
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS uuid[])) AS given (id, user_id)
-""")
 
 
 @dataclass(kw_only=True)
 class Page:
     """One socket."""
 
-    user_id: str
-    token: str
-    chat: str
+    person: Person
     ws: ClientConnection | None = None
 
 
@@ -91,7 +75,7 @@ class Crowd:
             async with places:
                 address = f"ws://127.0.0.1:{next(self._listening)}/ws"
                 page.ws = await connect(address, compression=None, proxy=None, ping_interval=None, open_timeout=60)
-                await page.ws.send(json.dumps({"op": "auth", "d": {"token": page.token}}))
+                await page.ws.send(json.dumps({"op": "auth", "d": {"token": page.person.token}}))
                 while json.loads(await page.ws.recv())["op"] != "hello":
                     pass
             self._tasks.append(asyncio.create_task(self._hear(page.ws)))
@@ -113,7 +97,7 @@ class Crowd:
                 page = random.choice(self._pages)
                 d = {"content": repr(time.monotonic()), "clientMsgId": uuid.uuid4().hex}
                 assert page.ws is not None
-                await page.ws.send(json.dumps({"op": "send", "id": said, "chat": page.chat, "d": d}))
+                await page.ws.send(json.dumps({"op": "send", "id": said, "chat": page.person.chat, "d": d}))
                 said += 1
             await asyncio.sleep(0.002)
         until = time.monotonic() + 10
@@ -153,8 +137,8 @@ async def _measure(product: Product, options: Any) -> None:
         for port, page in zip(listening, shown, strict=True)
     }
     eventually(lambda: all(answers("127.0.0.1", port) for port in listening), seconds=40.0, what="gateways answer")
-    people = _people(ours, options.sockets + ROOM)
-    crowd = Crowd(people[: options.sockets], listening)
+    everybody = people(ours, options.sockets + ROOM)
+    crowd = Crowd([Page(person=each) for each in everybody[: options.sockets]], listening)
     await asyncio.sleep(SETTLE_SECONDS)
     memory, kept = sum(map(machine.memory_mb, gateways)), _redis_bytes(ours)
     begun = time.monotonic()
@@ -176,7 +160,9 @@ async def _measure(product: Product, options: Any) -> None:
     ledger = f"{said} sent, {stored} stored, {arrived} of {said * ROOM} deliveries: {arrived / said / ROOM:.2%}"
     print(ledger)
     if options.table:
-        table = Table(product, listening, people[-1].chat, [(each.token, each.user_id) for each in people[-ROOM:]])
+        table = Table(
+            product, listening, everybody[-1].chat, [(each.token, each.user_id) for each in everybody[-ROOM:]]
+        )
         table.rows |= {"delivered": ledger, "Redis for 10,000 users": f"{(kept + 10_000 * each_kept) / 2**20:.0f} MB"}
         table.write_statements_down()
         await table.measure()
@@ -224,23 +210,6 @@ def _quantile(within: Mapping[float, int], share: float) -> float:
             return below if math.isinf(bound) else below + (bound - below) * (wanted - before) / (number - before)
         below, before = bound, number
     return math.nan
-
-
-def _people(ours: Settings, number: int) -> list[Page]:
-    users, sessions = ([str(uuid.uuid4()) for _ in range(number)] for _ in range(2))
-    tokens = Tokens(replace(ours, token_key=KEY, access_seconds=86_400))
-    with Session.begin() as session:
-        session.execute(_USERS, {"ids": users})
-        session.execute(_SESSIONS, {"ids": sessions, "users": users})
-    pages = []
-    for first in range(0, number, ROOM):
-        members = users[first : first + ROOM]
-        with Session.begin() as session:
-            chat = chats.create_group(session, user_id=members[0], title="Room", member_ids=members[1:], key=KEY)
-        for user_id, session_id in zip(members, sessions[first:], strict=False):
-            token = tokens.sign(user_id=user_id, session_id=session_id)
-            pages.append(Page(user_id=user_id, token=token, chat=chat))
-    return pages
 
 
 def _redis_bytes(ours: Settings) -> int:
