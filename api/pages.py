@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
+
 from flask import Blueprint, Response, current_app
 
-from api import access
+from api import access, dashboard_page
+from api.dashboard import standing
 
 bp = Blueprint("pages", __name__)
 
@@ -35,6 +38,15 @@ def keys() -> Response:
 def dashboard() -> Response:
     """The page of operators. There is no number in it: it asks for them by itself, as whoever may see them."""
     return current_app.send_static_file("dashboard.html")
+
+
+@bp.get("/dashboard/numbers")
+@access.operator
+def dashboard_with_numbers() -> Response:
+    """The same page with its numbers already in it: for whoever runs no scripts, and can send a token."""
+    page = pathlib.Path(str(current_app.static_folder), "dashboard.html").read_text(encoding="utf-8")
+    written = dashboard_page.with_numbers(page, standing())
+    return current_app.response_class(written, mimetype="text/html", headers={"Cache-Control": "no-store"})
 
 
 @bp.get("/sw.js")

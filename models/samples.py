@@ -81,6 +81,8 @@ _ENDED = text("""
     SELECT status, count(*) AS jobs FROM jobs
     WHERE finished_at > to_timestamp(:since) AND finished_at <= to_timestamp(:until) GROUP BY status
 """)
+# The clock has been put back: they would stand in the way until it is as late again.
+_FORGET = text("DELETE FROM samples WHERE at > to_timestamp(:now) OR until > to_timestamp(:now)")
 _ROW = text("SELECT body FROM samples WHERE span = :span AND at = to_timestamp(:at)")
 _STORE = text("""
     INSERT INTO samples (span, at, until, body)
@@ -99,10 +101,13 @@ def take(session: Session, *, every: int, activity: Mapping[str, Any] | None = N
     if not announcements.take_turn(session, TURN):
         return False
     last = session.execute(_LAST, {"span": Span.HOUR}).one()
-    if last.at is not None and last.now // every <= last.at // every:
+    if last.at is not None and last.at > last.now:
+        session.execute(_FORGET, {"now": last.now})
+    elif last.at is not None and last.now // every <= last.at // every:
         return False
     until = last.now - SETTLED_SECONDS
-    since = max(until - LONGEST_SECONDS, until - every if last.until is None else min(last.until, until))
+    goes_on = last.until is not None and last.until < until
+    since = max(until - LONGEST_SECONDS, last.until) if goes_on else until - every
     body = {**_told(session, seconds=last.now - since), **_asked(session, since=since, until=until)}
     body["seconds"], body["activity"] = until - since, activity
     for span in Span:

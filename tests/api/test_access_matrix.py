@@ -207,7 +207,8 @@ TABLE: dict[str, Route] = {
     "GET /": Route(public()),
     "GET /jobs": Route(public()),
     "GET /keys": Route(public()),
-    "GET /dashboard": Route(public()),  # a page without a number, unless an operator's token comes along
+    "GET /dashboard": Route(public()),  # a page without a number
+    "GET /dashboard/numbers": Route(operators(200), scope=Scope.ADMIN),
     "GET /favicon.ico": Route(public()),
     "GET /sw.js": Route(public()),
     "GET /static/{filename}": Route(public(), thing=lambda _: "favicon.svg"),

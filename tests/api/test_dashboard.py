@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api import installation
+from api import dashboard_page, installation
 from api.dashboard_schemas import DashboardHistorySchema, DashboardSchema
 from models import figures, heartbeats, reports
 from models.base import Session
@@ -24,6 +25,7 @@ from models.settings import Settings
 from models.states import JobStatus
 from tasks.sampler import Sampler
 from tests.api.conftest import OPERATOR
+from tests.conftest import ROOT
 from tests.factories import a_job
 
 NOW, HISTORY = "/api/dashboard", "/api/dashboard/history"
@@ -130,6 +132,27 @@ def test_the_numbers_are_those_of_the_metrics_and_of_the_database(
     assert {name: moment[name] for name in shared} == {name: recent[name] for name in shared}
     assert moment["waiting"] == 2
     assert moment["cost"] == 0.25
+
+
+def test_the_page_comes_with_its_numbers_in_it(client: FlaskClient, operator: Headers) -> None:
+    """For whoever runs no scripts. In the page that is everybody's there is none."""
+    for _ in range(12):
+        a_job()
+    with client.get("/dashboard") as opened:
+        bare = opened.get_data(as_text=True)
+
+    response = client.get("/dashboard/numbers", headers=operator)
+    page = response.get_data(as_text=True)
+
+    assert response.headers["Cache-Control"] == "no-store"
+    places = re.findall(r'data-figure="(\w+)">([^<]*)<', page)
+    assert dict(places)["waiting"] == "12"
+    assert dict(places)["sockets"] == "unknown"
+    assert {name for name, _ in places} == set(dashboard_page.FIGURES)
+    assert 'id="board" hidden' not in page
+    assert set(re.findall(r'data-figure="\w+">([^<]*)<', bare)) == {"unknown"}
+    script = (ROOT / "static/js/dashboard/numbers.js").read_text()
+    assert {name for name, _ in places} == set(re.findall(r"^  (\w+): \(\{", script, re.MULTILINE))
 
 
 def test_without_a_sampler_what_it_counts_is_unknown(client: FlaskClient, operator: Headers) -> None:

@@ -59,6 +59,36 @@ def test_a_time_is_sampled_once_whoever_tries() -> None:
     assert len(rows()) == 1
 
 
+def test_a_clock_that_was_put_back_stops_no_chart() -> None:
+    """What was sampled by the wrong time goes; else there would be nothing new until it is as late again."""
+    assert take()
+    with Session.begin() as session:
+        session.execute(text("UPDATE samples SET at = at + interval '1 day', until = until + interval '1 day'"))
+
+    assert take()
+
+    for span in Span:
+        assert [row.at <= now() for row in rows(span)] == [True]
+    assert rows()[0].body["seconds"] == pytest.approx(EVERY)
+
+
+def test_after_a_long_pause_a_sample_tells_of_its_end() -> None:
+    """A clock that was put forward, or no dispatcher for an hour: what was before is a gap, and no quiet time."""
+    assert take()
+    ended(1800)
+    told(resyncs=3)
+    with Session.begin() as session:
+        session.execute(text("UPDATE samples SET at = at - interval '1 hour', until = until - interval '1 hour'"))
+        session.execute(text("UPDATE reports SET reported_at = reported_at - interval '30 minutes'"))
+
+    assert take()
+
+    body = rows()[-1].body
+    assert body["seconds"] == pytest.approx(samples.LONGEST_SECONDS)
+    assert body["ended"]["completed"] == 0
+    assert body["counts"] == {}
+
+
 def test_who_finds_another_at_it_leaves_it_to_him() -> None:
     """Without waiting for him: a sampler that hangs must not hang the others."""
     with Session.begin() as other:
