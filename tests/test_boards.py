@@ -95,7 +95,7 @@ CONFIGURATIONS = re.findall(
 )
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=["hosts", "pods"])
 def test_prometheus_takes_the_configurations_of_the_guide(configuration: str, tmp_path: pathlib.Path) -> None:
     """With the rules beside them."""
     promtool = shutil.which("promtool") or pytest.skip("there is no promtool here")

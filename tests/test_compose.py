@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import secrets
 import subprocess
@@ -10,9 +11,12 @@ import sys
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
+from sqlalchemy import text
 
+from models import heartbeats
+from models.base import Session
 from models.settings import Settings, from_environment
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Servers
 
 FILE = ROOT / "deploy/compose.yaml"
 CONNECTIONS = {"api": 26, "gateway": 9, "dispatcher": 3, "worker": 4, "worker-batch": 4, "migrate": 1}
@@ -102,6 +106,26 @@ def test_postgresql_has_room_for_all_who_may_connect() -> None:
     assert needed <= most - 3  # three are the superuser's
     guide = " ".join((ROOT / "docs/how-to/deploy.md").read_text().split())
     assert all(f"{CONNECTIONS[name]} for each {name}" in guide for name in ("api", "gateway", "dispatcher", "worker"))
+
+
+def test_the_probe_of_a_process_without_a_port_wants_its_own_sign_of_life(db: Settings, servers: Servers) -> None:
+    """One of the last ten seconds, of a process of the same container. deploy/kubernetes/ asks the same."""
+    command = [sys.executable, *services()["worker"]["healthcheck"]["test"][2:]]
+    here = {"DATABASE_URL": servers.environment["DATABASE_URL"], "PATH": os.environ["PATH"]}
+
+    def asked() -> int:
+        return subprocess.run(command, env=here, cwd=ROOT, capture_output=True, check=False).returncode
+
+    with Session.begin() as session:
+        heartbeats.beat(session, kind=heartbeats.WORKER, instance="elsewhere:7:ab12cd", slots=1)
+    before = asked()
+    with Session.begin() as session:
+        heartbeats.beat(session, kind=heartbeats.WORKER, instance=heartbeats.name_of_this_process(), slots=1)
+    alive = asked()
+    with Session.begin() as session:
+        session.execute(text("UPDATE heartbeats SET seen_at = seen_at - interval '11 seconds'"))
+
+    assert (before, alive, asked()) == (1, 0, 1)
 
 
 def test_postgresql_logs_no_statement_of_ours() -> None:
