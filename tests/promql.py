@@ -63,3 +63,15 @@ def syntax_errors(queries: list[str], folder: pathlib.Path) -> str:
     file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
     ran = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True, check=False)
     return "" if ran.returncode == 0 else ran.stdout + ran.stderr
+
+
+def quiet_where_nothing_happened(query: str) -> bool:
+    """Whether a share is there although nothing of it was ever counted: a series begins when it is first counted.
+
+    >>> quiet_where_nothing_happened('sum(rate(parley_jobs_moved_total{status="failed"}[5m])) / sum(rate(x[5m]))')
+    False
+    >>> quiet_where_nothing_happened('(sum(rate(a_total{b="c"}[5m])) or vector(0)) / sum(rate(a_total[5m]))')
+    True
+    """
+    share = re.search(r"_total\{[^}]*\b(?:status|result|outcome)=[^}]*\}\[[^\]]*\]\)\)(.*?)/", query, re.DOTALL)
+    return share is None or "or vector(0)" in share[1]

@@ -52,6 +52,12 @@ def test_a_query_asks_for_metrics_and_labels_of_the_reference(query: str) -> Non
     assert promql.unknown_to_the_reference(query) == []
 
 
+@pytest.mark.parametrize("query", [*asked_by_the_board(), *asked_by_the_pages()])
+def test_a_share_of_what_never_happened_is_nought(query: str) -> None:
+    """A month without a failure must be 100 %, not an empty panel."""
+    assert promql.quiet_where_nothing_happened(query)
+
+
 def test_a_query_names_routes_that_exist() -> None:
     """As Flask writes them; docs/reference/http-api.md has them all, as tests/test_documentation.py sees to."""
     headings = re.findall(r"^#+ [A-Z]+ (/\S+)$", (ROOT / "docs/reference/http-api.md").read_text(), re.MULTILINE)
