@@ -138,18 +138,21 @@ class Checked:
         return self.count == 0
 
 
-def check(session: Session) -> list[Checked]:
-    """Ask all of them, together for `SECONDS_IN_ALL` at most.
+def check(session: Session, *, seconds: float | None = None) -> list[Checked]:
+    """Ask all of them.
 
-    At once, which costs a small store next to nothing; where that takes more than
-    `SECONDS_EACH`, one after the other, each for that long.
+    At once, which costs a small store next to nothing; where that takes too long, one after the other.
+
+    Args:
+        seconds: for each question, and for all of them; None: `SECONDS_EACH`, and `SECONDS_IN_ALL`.
     """
-    until = time.monotonic() + SECONDS_IN_ALL
-    found = _asked(session, _AT_ONCE, seconds=SECONDS_EACH)
+    each, in_all = (SECONDS_EACH, SECONDS_IN_ALL) if seconds is None else (seconds, seconds)
+    until = time.monotonic() + in_all
+    found = _asked(session, _AT_ONCE, seconds=each)
     if found is None:
         found = {}
         for name in NAMES:
-            found |= _asked(session, _STATEMENTS[name], seconds=min(SECONDS_EACH, until - time.monotonic())) or {}
+            found |= _asked(session, _STATEMENTS[name], seconds=min(each, until - time.monotonic())) or {}
     return [found.get(name) or Checked(name=name, count=None, violations=[]) for name in NAMES]
 
 

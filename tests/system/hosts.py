@@ -31,8 +31,11 @@ def why_not() -> str:
     """Why there can be no hosts here; empty: there can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    missing = [program for program in ("ip", "nginx") if not found(program)]
-    return f"not installed: {', '.join(missing)}" if missing else ""
+    if missing := [program for program in ("ip", "nginx", "unshare") if not found(program)]:
+        return f"not installed: {', '.join(missing)}"
+    # Root of a container may lack the right.
+    tried = subprocess.run([found("unshare"), "--net", "--uts", "true"], capture_output=True, check=False)
+    return tried.stderr.decode().strip()
 
 
 def found(program: str) -> str:

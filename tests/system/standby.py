@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import shutil
 from dataclasses import replace
 from typing import Any, Self
 
@@ -30,6 +31,8 @@ class Pair:
     def __enter__(self) -> Self:
         made = local.postgres.prepare(self._folder, durable=False)
         self._made = _with(made, *DURABLE)
+        for folder in made.home.disposable:
+            self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         self.primary = self._run(self._made)
         # pg_rewind reads back to the last checkpoint before the two parted; it runs PostgreSQL as its files say.
         self.ask(self.primary, "ALTER SYSTEM SET wal_keep_size = '256MB'")

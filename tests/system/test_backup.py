@@ -6,6 +6,7 @@ import contextlib
 import pathlib
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
@@ -79,6 +80,7 @@ def test_what_was_destroyed_is_there_again(there: Settings, tmp_path: pathlib.Pa
     assert ask(there, "SELECT md5(string_agg(users::text, ',' ORDER BY id)) FROM users") == before
     assert ask(there, "SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
     assert dumps.broken(there) == []
+    assert ask(there, "SELECT count(*) FROM pg_stats WHERE schemaname = 'public' AND tablename = 'users'") > 0
     assert (stat.S_IMODE(file.stat().st_mode), "restored and compared" in told) == (0o600, True)
     former = next(name for name in names(there) if "_before_" in name)
     assert former in said
@@ -115,6 +117,11 @@ def test_a_backup_that_does_not_hold_what_was_there_gets_no_name(
 
     assert list(tmp_path.iterdir()) == []
     assert [name for name in names(there) if "_check_" in name] == []
+
+
+def test_a_long_database_is_proved_however_long_that_takes(there: Settings) -> None:
+    """Its limits are for those who wait for an answer."""
+    assert dumps.broken(replace(there, db_statement_seconds=0.001)) == []
 
 
 def test_what_cannot_be_restored_changes_nothing(there: Settings, tmp_path: pathlib.Path) -> None:
