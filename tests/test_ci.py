@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pathlib
 import re
 import shutil
 import subprocess
@@ -130,9 +131,22 @@ def test_there_are_no_notes_of_what_the_changelog_does_not_tell(version: str) ->
     assert release_notes.notes(CHANGELOG, version) == ""
 
 
-def test_a_release_that_the_changelog_does_not_know_is_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_release_that_the_changelog_does_not_know_is_stopped(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By the exit code; and what is known is printed."""
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
+    monkeypatch.setattr(release_notes, "CHANGELOG", tmp_path / "CHANGELOG.md")
+
     assert release_notes.main(["v999.0.0"]) == 1
     assert "says nothing of v999.0.0" in capsys.readouterr().err
-    assert release_notes.main(["Unreleased"]) == 0
-    assert "### Added" in capsys.readouterr().out
+    assert release_notes.main(["v1.0.0"]) == 0
+    assert capsys.readouterr().out == "- The first.\n"
+
+
+def test_the_changelog_has_its_headings_as_the_script_looks_for_them() -> None:
+    """The newest is what is not released yet, which may be nothing."""
+    headings = re.findall(r"^## (.+)$", release_notes.CHANGELOG.read_text(), re.MULTILINE)
+
+    assert headings[0] == "Unreleased"
+    assert all(re.match(r"\d+\.\d+\.\d+, \d{4}-\d\d-\d\d$", heading) for heading in headings[1:])
