@@ -38,6 +38,9 @@ PER_SAMPLE = 3
 API_ROUTES = ("/api/", "/chat")
 """What is measured as an answer of the API: neither files, nor probes, nor pages."""
 
+DISK = "disk_used"
+"""Among the gauges: what part of the disk that PARLEY_DATA lies on, or would, is taken."""
+
 log = logs.logger()
 
 Counts = Mapping[str, float]
@@ -124,7 +127,7 @@ class Reporter:
         there = next(each for each in (self._folder, *self._folder.parents) if each.exists())
         disk = shutil.disk_usage(there)
         taken = {_TAKEN[each.name]: each.samples[0].value for each in ProcessFigures().collect() if each.name in _TAKEN}
-        return {**taken, "disk_free": disk.free, "disk_size": disk.total}
+        return {**taken, DISK: 1 - disk.free / disk.total}
 
     def _run(self) -> None:
         while True:

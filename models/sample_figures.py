@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.metrics import QUICK
+from models.reports import DISK
 from models.samples import Body
 
 Figures = Mapping[str, Any]
@@ -44,7 +45,7 @@ def derived(body: Body) -> Figures:
         "cores": body["counts"].get("cpu", 0) / body["seconds"] if body["heard"] else None,
         "resident": told.get("resident"),
         "files": told.get("files"),
-        "disk_used_share": 1 - told["disk_free"] / told["disk_size"] if told.get("disk_size") else None,
+        "disk_used_share": told.get(DISK),
     }
 
 

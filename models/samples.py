@@ -30,9 +30,6 @@ SETTLED_SECONDS = 2.0
 """What ended so lately may be in a transaction that is not committed yet: it is counted with the next sample."""
 LONGEST_SECONDS = 600.0
 """What a sample tells of. After a longer pause the time before that is a gap in the charts."""
-LEAST_OF = "disk_free"
-"""Of other figures a row keeps the largest of its time: a peak must not vanish among quiet moments."""
-
 Body = Mapping[str, Any]
 """``seconds`` it tells of; ``heard``: processes that reported, by kind; ``counts`` of that time; ``gauges``; and
 ``activity`` as `models.activity.read` has it, if it is known."""
@@ -128,10 +125,9 @@ def _told(session: Session, *, seconds: float) -> dict[str, Any]:
         last[row.kind, row.instance] = row.body["gauges"]
     gauges: dict[str, float] = {}
     for standing in last.values():
-        disk = {name: value for name, value in standing.items() if name.startswith("disk_")}
-        add(gauges, {name: value for name, value in standing.items() if name not in disk})
-        if disk and disk["disk_free"] <= gauges.get("disk_free", disk["disk_free"]):
-            gauges |= disk  # of the fullest disk
+        fullest = max(standing.get(reports.DISK, 0), gauges.get(reports.DISK, 0))
+        add(gauges, standing)
+        gauges |= {reports.DISK: fullest} if reports.DISK in standing else {}
     heard: dict[str, float] = {}
     for kind, _ in last:
         add(heard, {kind: 1})
@@ -165,15 +161,15 @@ def add(sums: dict[str, float], more: Mapping[str, float]) -> None:
 
 
 def merged(one: Body, other: Body) -> dict[str, Any]:
-    """Both times as one; ``other`` is the later.
+    """Both times as one; ``other`` is the later. Of what stands, the most: a peak must not vanish among quiet moments.
 
-    >>> early = {"seconds": 15, "heard": {"api": 2}, "counts": {"requests.2xx": 5}, "told": {"disk_free": 7},
+    >>> early = {"seconds": 15, "heard": {"api": 2}, "counts": {"requests.2xx": 5}, "told": {"sockets": 7},
     ...          "ended": {"failed": 1}, "gauges": {"waiting": 9}, "activity": {"users": 1}}
-    >>> late = {"seconds": 15, "heard": {}, "counts": {}, "told": {"disk_free": 8}, "ended": {"failed": 0},
+    >>> late = {"seconds": 15, "heard": {}, "counts": {}, "told": {"sockets": 8}, "ended": {"failed": 0},
     ...         "gauges": {"waiting": 2}, "activity": None}
     >>> whole = merged(early, late)
     >>> whole["seconds"], whole["heard"], whole["counts"], whole["told"], whole["ended"], whole["gauges"]
-    (30, {'api': 2}, {'requests.2xx': 5}, {'disk_free': 7}, {'failed': 1}, {'waiting': 9})
+    (30, {'api': 2}, {'requests.2xx': 5}, {'sockets': 8}, {'failed': 1}, {'waiting': 9})
     """
     whole: dict[str, Any] = {"seconds": one["seconds"] + other["seconds"]}
     for name in ("counts", "ended"):
@@ -182,8 +178,7 @@ def merged(one: Body, other: Body) -> dict[str, Any]:
     for name in ("heard", "told", "gauges"):
         whole[name] = dict(one[name])
         for key, value in other[name].items():
-            choose = min if key == LEAST_OF else max
-            whole[name][key] = choose(whole[name].get(key, value), value)
+            whole[name][key] = max(whole[name].get(key, value), value)
     whole["activity"] = other["activity"] or one["activity"]
     return whole
 

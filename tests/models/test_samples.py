@@ -129,6 +129,20 @@ def test_each_report_counts_once() -> None:
     assert [row.body["heard"] for row in rows()] == [{"api": 1}, {"api": 1}]
 
 
+def test_of_several_disks_the_fullest_is_shown_and_sockets_are_added() -> None:
+    """Each process says how full its own is, and only its last word counts."""
+    words = (("one", 2, 0.3), ("one", 3, 0.4), ("two", 4, 0.9), ("three", 5, 0.1))
+    for instance, sockets, disk in words:
+        with Session.begin() as session:
+            gauges = {"sockets": sockets, reports.DISK: disk}
+            reports.hand_in(session, kind="gateway", instance=instance, counts={}, gauges=gauges)
+    assert take()
+
+    figures = sample_figures.derived(rows()[0].body)
+
+    assert (figures["sockets"], figures["disk_used_share"]) == (12, 0.9)
+
+
 def test_a_row_of_the_day_is_the_sum_of_its_time_and_keeps_the_peaks() -> None:
     """The chart of a week must show the minute in which a hundred jobs waited."""
     told(resyncs=3)
