@@ -120,12 +120,18 @@ def test_a_job_is_found_and_cancelled(page: Page, db: Settings) -> None:
     job_id, other = a_job(owner="guest:1"), a_job(owner="guest:2")
     a_batch("guest:3", "One", "Two")
     with Session.begin() as session:
+        session.execute(
+            text("""
+                INSERT INTO spending SELECT 'user:x', CAST(now() AT TIME ZONE 'UTC' AS date), 'some-model', 3, 10, 20,
+                0.25, 1
+            """)
+        )
         heartbeats.beat(session, kind=heartbeats.WORKER, instance="the-worker", queue_class="interactive", slots=7)
     open_board(page)
     expect(page.locator("#letters-list")).to_contain_text("No dead letters.")
     expect(page.locator("#jobs-list .row")).to_have_count(0)
 
-    page.get_by_role("heading", name="Jobs").click()
+    page.get_by_role("heading", name="Jobs", exact=True).click()
 
     rows = page.locator("#jobs-list .row")
     expect(rows).to_have_count(4)
@@ -141,10 +147,11 @@ def test_a_job_is_found_and_cancelled(page: Page, db: Settings) -> None:
     assert the_job(job_id).status is JobStatus.CANCELLED
     for heading, section, words in (
         ("Batches", "batches", "0 of 2 finished"),
+        ("Cost", "cost", "Today: user:xCost0.25 USD"),
         ("Workers and dispatchers", "processes", "In flight0 of 7"),
         ("Audit log", "audit", "cancel_other"),
     ):
-        page.get_by_role("heading", name=heading).click()
+        page.get_by_role("heading", name=heading, exact=True).click()
         expect(page.locator(f"#{section}-list")).to_contain_text(words)
 
 
@@ -185,7 +192,7 @@ def test_it_fits_a_phone_and_axe_finds_nothing(open_context: OpenContext, scheme
     expect(page.locator("#letters-list .row")).to_have_count(2)
     expect(page.locator(".chart canvas")).to_have_count(13)
     a_batch("guest:3", "One", "Two")
-    for section in ("jobs", "batches", "audit"):
+    for section in ("jobs", "batches", "cost", "audit"):
         page.locator(f"#{section} > summary").click()
         expect(page.locator(f"#{section}-list .row").first).to_be_visible()
 

@@ -55,6 +55,7 @@ export function operatorApi(send) {
     cancelBatch: (batchId) => settled(post(`/api/batches/${encodeURIComponent(batchId)}/cancel`, {}, BULK_TIMEOUT_MS)),
     /** @param {string} batchId */
     retryFailed: (batchId) => settled(post(`/api/batches/${encodeURIComponent(batchId)}/retry-failed`, {}, BULK_TIMEOUT_MS)),
+    cost: () => get('/api/cost', { limit: LIMIT }),
     processes: () => get('/api/dashboard/processes'),
     /** @param {Record<string, string|number|null|undefined>} query */
     audit: (query) => get('/api/audit', { ...query, limit: LIMIT }),

@@ -1,4 +1,4 @@
-/** The sections below the dead letters: jobs, batches, processes, and who did what. @module */
+/** The sections below the dead letters: jobs, batches, cost, processes, and who did what. @module */
 
 import { announce } from '../announcer.js';
 import { ask } from '../ask.js';
@@ -9,7 +9,7 @@ import { UNFINISHED } from '../statuses.js';
 import { deed, row } from './listing.js';
 import { Section } from './section.js';
 import { timeline } from './timeline.js';
-import { count, seconds } from './units.js';
+import { count, seconds, UNKNOWN } from './units.js';
 
 /** @typedef {ReturnType<import('./api.js').operatorApi>} Api */
 /** @typedef {import('../types.js').Answer} Answer */
@@ -18,7 +18,7 @@ const JOB_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** @param {Api} api @param {() => void} changed called when something was done that numbers tell of */
 export function sections(api, changed) {
-  return [jobs(api, changed), batches(api, changed), processes(api), audit(api)];
+  return [jobs(api, changed), batches(api, changed), cost(api), processes(api), audit(api)];
 }
 
 /** @param {Api} api @param {() => void} changed */
@@ -81,6 +81,29 @@ function batches(api, changed) {
       more: bar,
     });
   }, 'No batches.');
+}
+
+/** @param {Api} api */
+function cost(api) {
+  /** Today, this month, and of today each model and each owner. @returns {Promise<Answer>} */
+  const sums = async () => {
+    const answer = await api.cost();
+    if (answer.kind !== 'ok') return answer;
+    const { currency, today, month, byModel, byOwner } = answer.data;
+    const items = [
+      { ...today, name: 'Today' }, { ...month, name: 'This month' },
+      ...byModel.map((/** @type {any} */ sum) => ({ ...sum, name: `Today: ${sum.model}` })),
+      ...byOwner.map((/** @type {any} */ sum) => ({ ...sum, name: `Today: ${sum.owner}` })),
+    ];
+    return { ...answer, data: { items: items.map((item) => ({ ...item, currency })) } };
+  };
+  return new Section('cost', sums, ({ name, currency, cost: spent, calls, promptTokens, completionTokens, unpricedCalls }) => row({
+    name,
+    facts: [
+      ['Cost', spent === null ? UNKNOWN : `${spent} ${currency}`], ['Calls', count(calls)], unpricedCalls > 0 ? ['Without a price', count(unpricedCalls)] : null,
+      ['Tokens asked', count(promptTokens)], ['Tokens answered', count(completionTokens)],
+    ],
+  }), 'Nothing was spent.');
 }
 
 /** @param {Api} api */
