@@ -224,7 +224,7 @@ def test_each_type_of_job_has_its_own_prompt(llm: FakeLLM, provider: Provider) -
 
 def test_many_threads_ask_at_once(llm: FakeLLM, provider: Provider) -> None:
     """Each gets the answer to its own question."""
-    llm.script(default={"latency_ms": 200})
+    llm.script(default={"latency_ms": 1000})
     replies: dict[int, str] = {}
 
     def one(number: int) -> None:
