@@ -44,4 +44,5 @@ def test_both_halves_count_the_same_requests() -> None:
 
     assert found is not None
     assert [int(number) for number in found.groups()] == [load.HASTY_JOBS, load.HASTY_MESSAGES]
+    assert all(f'"{name}"' in said for name in swarm.WHOLE)
     assert set(re.findall(r'os\.environ\["(LOAD_[A-Z]+)"\]', said)) == {"LOAD_PEOPLE", "LOAD_KIND"}

@@ -13,8 +13,10 @@ many or too few through.
 from __future__ import annotations
 
 import argparse
+import collections
 import json
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -25,24 +27,31 @@ from benchmarks import machine
 from benchmarks.errors import Broken
 from benchmarks.load import swarm
 from benchmarks.load.growth import Sampler
-from benchmarks.load.swarm import TOTAL, Line
+from benchmarks.load.swarm import TOTAL, WHOLE, Line
 from benchmarks.machine import Stopwatch
 from benchmarks.people import KEY, people
 from benchmarks.product import API, DISPATCHER, WORKER, Product
 from models import base
+from models.kinds import Purpose
 
 USERS, SECONDS = 100, 60
 STEPS = (50, 100, 200, 400, 800, 1600)
 STEP_SECONDS = 40
 SOAK_SECONDS, SETTLE_SECONDS = 600, 120
 SLOW_MS = 200.0
-"""p95 of all requests, those that wait for nothing: the limit of the objectives."""
+"""p95 of the kind of request that takes longest: the limit of the objectives."""
+NOT_ASKED = (TOTAL, "POST /api/chats", *WHOLE)
+"""Lines that are no request of somebody who is there: sums, several requests together, and what is done on arriving."""
 MORE = 1.1
 """A step that answers fewer times as many requests a second as the one before has found the knee."""
+FOR_EVER = -1
+"""Redis's time to live of a key without one."""
 HASTY_USERS, HASTY_SECONDS, HASTY_JOBS, HASTY_MESSAGES = 20, 200, 50, 25
 """What each of them sends stands in the locustfile, too."""
 MOST_JOBS, MOST_MESSAGES = 20, 10
-SERVERS = (API, DISPATCHER, WORKER)
+SERVERS, EXTRA = (API, DISPATCHER, WORKER), ("worker-batch", "gateway")
+FORGETFUL = {"REPLY_CACHE_SECONDS": "60"}
+"""Otherwise keys would grow for an hour, and then not: too long for a soak."""
 LIMITED = {
     "CREATE_LIMIT": f"{MOST_JOBS}/5 minutes",
     "SEND_LIMIT": f"{1 + MOST_MESSAGES}/5 minutes",  # making the chat counts, too
@@ -85,7 +94,8 @@ def _options() -> argparse.Namespace:
 def _ready(product: Product, *, users: int) -> None:
     """All processes run, and so many people are known."""
     product.run_only(*SERVERS)
-    product.start_extra("gateway")
+    for name in EXTRA:
+        product.start_extra(name)
     base.open_database(product.settings(), name="benchmarks")
     found = [asdict(each) for each in people(product.settings(), users)]
     (product.folder / "people.json").write_text(json.dumps(found))
@@ -111,7 +121,7 @@ def _users(options: argparse.Namespace) -> None:
         print(
             f"{options.users} people for {options.seconds} s; cores used: "
             + ", ".join(f"{name} {used:.2f}" for name, used in sorted(cores.items()))
-            + f"; outside (Locust among them) {spent.outside_cores:.2f}; loop {spent.loop_ms:.1f} ms"
+            + f"; outside {spent.outside_cores:.2f}; loop {spent.loop_ms:.1f} ms"
         )
         _demand_success(product.folder, lines, users=options.users)
         _demand_all_done(product)
@@ -120,34 +130,32 @@ def _users(options: argparse.Namespace) -> None:
 def _stress(_: argparse.Namespace) -> None:
     with _product() as product:
         _ready(product, users=max(STEPS))
-        before = 0.0
-        print("people  requests/s  p50 ms  p95 ms  p99 ms  failed")
+        before, answered = 0, 0.0
+        print("people  requests/s  failed  slowest kind's p95, ms")
         for users in STEPS:
-            total = _single(_run(product, users=users, seconds=STEP_SECONDS))
-            print(
-                f"{users:6}  {total.a_second:10.1f}  {total.p50:6.0f}  {total.p95:6.0f}  {total.p99:6.0f}"
-                f"  {total.failures:6}",
-                flush=True,
-            )
-            if total.failures or total.p95 > SLOW_MS or total.a_second < before * MORE:
-                print(f"the knee lies between {STEPS[max(0, STEPS.index(users) - 1)]} and {users} people")
+            lines = [each for each in _run(product, users=users, seconds=STEP_SECONDS) if each.name not in NOT_ASKED]
+            a_second, failed = sum(each.a_second for each in lines), sum(each.failures for each in lines)
+            slowest = max(lines, key=lambda each: each.p95)
+            print(f"{users:6}  {a_second:10.1f}  {failed:6}  {slowest.p95:6.0f} {slowest.name}", flush=True)
+            if failed or slowest.p95 > SLOW_MS or a_second < answered * MORE:
+                print(f"the knee lies between {before} and {users} people")
                 for failure in swarm.failures(product.folder, kind="mixed", users=users):
                     print(f"  {failure}")
                 break
-            before = total.a_second
+            before, answered = users, a_second
         else:
-            print(f"the knee lies above {users} people")
+            print(f"the knee lies above {before} people")
         _demand_all_done(product)
 
 
 def _soak(options: argparse.Namespace) -> None:
-    with _product() as product, _redis(product) as client:
+    with _product(**FORGETFUL) as product, _redis(product) as client:
         _ready(product, users=options.users)
         ours = {name: pid for name, pid in product.pids.items() if name in SERVERS}
-        gateway = product.extra_pids[0]
+        extra = dict(zip(EXTRA, product.extra_pids, strict=True))
         shared = {name: product.pids[name] for name in ("postgres", "valkey")}
         keys = {"keys in Redis": lambda: float(client.dbsize())}
-        with Sampler({**ours, "gateway": gateway}, shared=shared, figures=keys) as sampler:
+        with Sampler({**ours, **extra}, shared=shared, figures=keys) as sampler:
             lines = _run(product, users=options.users, seconds=options.soak_seconds)
         _print([line for line in lines if line.name == TOTAL])
         print(f"MB (of Redis: keys), without the first {SETTLE_SECONDS} s; first and last minute, and least squares:")
@@ -156,8 +164,18 @@ def _soak(options: argparse.Namespace) -> None:
                 f"  {name:16} {found.first:8.1f} {found.last:8.1f}   {found.a_minute:+7.3f} a minute"
                 f" (± {found.error:.3f}, {found.samples} samples)"
             )
+        print(f"keys in Redis at the end: {_keys(client)}")
         _demand_success(product.folder, lines, users=options.users)
         _demand_all_done(product)
+
+
+def _keys(client: redis.Redis) -> str:
+    """How many there are of each kind, and of those that never go."""
+    found = collections.Counter[str]()
+    for key in client.scan_iter(count=1000):
+        kind = re.sub(r"[0-9a-f]{8}[0-9a-f-]{28}|[0-9a-f]{32,}", "…", key.decode()).split("…")[0]
+        found[kind if client.ttl(key) != FOR_EVER else f"{kind} (for ever)"] += 1
+    return ", ".join(f"{number} {kind}" for kind, number in found.most_common(20))
 
 
 def _limits(_: argparse.Namespace) -> None:
@@ -206,11 +224,11 @@ def _demand_success(folder: pathlib.Path, lines: Sequence[Line], *, users: int) 
 
 
 def _demand_all_done(product: Product) -> None:
-    """What was accepted is answered, and each asked question once."""
+    """What was accepted is answered. (Summaries, which nobody asked for, fail: the fake model writes none.)"""
     product.wait_until_finished(seconds=60)
-    rows = product.sql("SELECT status, count(*) FROM jobs GROUP BY status ORDER BY status")
-    print("jobs: " + ", ".join(f"{number} {status}" for status, number in rows))
-    if [status for status, _ in rows] != ["completed"]:
+    rows = product.sql("SELECT purpose, status, count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2")
+    print("jobs: " + ", ".join(f"{number} {purpose} {status}" for purpose, status, number in rows))
+    if any(status != "completed" for purpose, status, _ in rows if purpose != Purpose.SUMMARY):
         raise Broken("a job was not completed")
 
 

@@ -14,9 +14,11 @@ from benchmarks.product import ROOT
 
 PROGRAM = ROOT / ".venv-load/bin/locust"
 TOTAL = "Aggregated"
+WHOLE = ("job, from POST to the poll that saw it done", "AI, from the question to its answer in the chat")
+"""Lines of several requests."""
 STOP_SECONDS = 70
 """For what is under way when the time is over: a user waits so long for a job."""
-MOST_STARTED = 50
+MOST_STARTED = 10
 """Users in a second."""
 
 
