@@ -25,6 +25,8 @@ from locust import FastHttpUser, between, constant, events, task
 JOB_SECONDS = 60.0
 FINISHED = ("completed", "failed", "cancelled")
 HASTY_JOBS, HASTY_MESSAGES, HANDS = 50, 25, 3
+WRITTEN_SECONDS = 3.0
+"""Locust writes its figures down once a second, and not at the very end."""
 
 _people = itertools.cycle(json.loads(pathlib.Path(os.environ["LOAD_PEOPLE"]).read_text()))
 
@@ -142,7 +144,7 @@ else:
             hands.join()
             Hasty.done += 1
             if Hasty.done == self.environment.parsed_options.num_users:
-                gevent.spawn(self.environment.runner.quit)  # it waits for this one, too
+                gevent.spawn_later(WRITTEN_SECONDS, self.environment.runner.quit)
 
         def count(self, path: str, name: str) -> None:
             """One request, under the name of its answer's status."""
