@@ -46,7 +46,8 @@ def test_presence_is_told_to_those_who_show_the_chat_and_ends_after_a_grace(
     first, second = client(ben), client(ben)
     page.event("presence", userId=ben, online=True)
     with redis.Redis.from_url(db.redis_url) as keys:
-        assert keys.zcard(f"chat:conns:{ben}") == 2
+        # The second is noted after it was greeted, and nobody is told.
+        assert eventually(lambda: keys.zcard(f"chat:conns:{ben}") == 2, seconds=5)
         assert 290 < keys.ttl(f"chat:online:{ben}") <= 300
         assert 86000 < keys.ttl(f"chat:last_seen:{ben}") <= 86400
     first.close()
@@ -215,7 +216,8 @@ def test_nothing_of_the_handshake_is_kept(client: Connect) -> None:
     client(a_user(), additional_headers={"X-Marker": "kept"})
 
     gc.collect()
-    kept = [each for each in gc.get_objects() if isinstance(each, Headers) and each.get("X-Marker")]
+    # By type(): isinstance would ask proxies, which then make what they stand for.
+    kept = [each for each in gc.get_objects() if type(each) is Headers and each.get("X-Marker")]
 
     # The other half of the connection is in this process, too.
     assert len(kept) == 1
