@@ -298,6 +298,7 @@ def test_it_is_quick_steady_and_for_everybody(stack: Stack, arriving: Arrive, lo
     anna.say("Hello there")
     expect(anna.bubble("Echo: Hello there").locator("time")).to_be_visible(timeout=PATIENT_MS)
     anna.ask_api("POST", "/api/chats", {"type": "group", "title": "W" * 120, "members": []})
+    eventually(lambda: anna.ask_api("GET", "/chat/titles")["active_chat_id"] != -1)
     anna.context.new_cdp_session(anna.page).send("Network.setCacheDisabled", {"cacheDisabled": True})
 
     anna.page.reload()
@@ -354,6 +355,8 @@ def test_what_is_live_and_what_is_left_without_a_gateway(stack: Stack, arriving:
     ben.box.press("Enter")
     expect(anna.bubble("Hel")).to_be_visible(timeout=PATIENT_MS)
     expect(subtitle).to_have_text("online")
+    # The page says which chat it shows once somebody stays there.
+    eventually(lambda: anna.ask_api("GET", "/chat/titles")["active_chat_id"] != -1)
     second = anna.context.new_page()
     second.goto("/")
     expect(second.locator("#messages article")).to_have_count(1, timeout=PATIENT_MS)
