@@ -94,6 +94,7 @@ def test_a_dead_letter_is_redriven(page: Page, db: Settings) -> None:
     expect(figure(page, "letters")).to_have_text("2")
     expect(figure(page, "sockets")).to_have_text("unknown")
     expect(figure(page, "failed")).to_have_text("100 %")
+    expect(page.locator("#models")).to_have_text("None has a breaker yet; the offline one needs none.")
     rows = page.locator("#letters-list .row")
     expect(rows).to_have_count(2)
     rows.first.get_by_text("Attempts").click()

@@ -73,7 +73,7 @@ export class Chart {
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number} */ max) => [0, max > 0 ? max * 1.1 : 1] } },
       axes: [
-        { ...axis, size: AXIS_HEIGHT, space: 70, values: times },
+        { ...axis, size: AXIS_HEIGHT, space: 100, values: times },
         { ...axis, size: AXIS_WIDTH, space: 32, values: (/** @type {unknown} */ _, /** @type {number[]} */ ticks) => ticks.map(this.#spec.text) },
       ],
       series: [{}, ...this.#spec.lines.map((line) => ({

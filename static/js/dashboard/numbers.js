@@ -61,6 +61,7 @@ const STATES = { closed: 'well', open: 'out of order', half_open: 'being tried' 
 
 /** One line for each model: its breaker, and what came of the calls lately. @param {Now} now */
 export function modelRows({ models }) {
+  if (models.length === 0) return [h('li', { class: 'model' }, 'None has a breaker yet; the offline one needs none.')];
   return models.map((/** @type {Now} */ { model, state, retrySeconds, calls, failedCalls }) => h('li', { class: 'model', 'data-state': state },
     h('span', { class: 'model__name' }, model),
     h('span', { class: 'model__state' }, STATES[/** @type {keyof typeof STATES} */ (state)] ?? state,
