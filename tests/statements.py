@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,16 +13,20 @@ from models import base, prepared
 
 
 @contextmanager
-def counted() -> Iterator[list[str]]:
-    """``with counted() as sent``: the text of each that this process sends meanwhile."""
+def counted(*, by: int | None = None) -> Iterator[list[str]]:
+    """``with counted() as sent``: the text of each that this process sends meanwhile, or one thread of it."""
     sent: list[str] = []
     run = prepared.run
 
+    def note(statement: str) -> None:
+        if by is None or by == threading.get_ident():
+            sent.append(statement)
+
     def by_session(_: Any, __: Any, statement: str, *___: Any) -> None:
-        sent.append(statement)
+        note(statement)
 
     def bare(cursor: Any, statement: prepared.Statement, *given: Any, **more: Any) -> None:
-        sent.append(statement.plain)
+        note(statement.plain)
         run(cursor, statement, *given, **more)
 
     engines = [maker.kw["bind"] for maker in (base.Session, base.Autocommit)]
@@ -37,7 +42,7 @@ def counted() -> Iterator[list[str]]:
 
 
 def number_of(work: Callable[[], object]) -> int:
-    """How many this work sends."""
-    with counted() as sent:
+    """How many this work sends in its own thread: what others ask meanwhile, by the clock, is not its doing."""
+    with counted(by=threading.get_ident()) as sent:
         work()
     return len(sent)
