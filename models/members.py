@@ -67,7 +67,10 @@ READABLE = """
 _MEMBER = text(f"SELECT {SHOWN} FROM {READABLE}")  # noqa: S608
 # The member's row is locked, too: whoever waited for the chat while it was deleted then finds none.
 _LOCKED = text(f"SELECT {SHOWN} FROM {READABLE} FOR NO KEY UPDATE OF chats FOR KEY SHARE OF chat_members")  # noqa: S608
-_IS_ANOTHERS = text("SELECT EXISTS (SELECT FROM chats WHERE id = CAST(:chat_id AS uuid)) AS is_anothers")
+_IS_ANOTHERS = text(f"""
+    SELECT EXISTS (SELECT FROM chats WHERE id = CAST(:chat_id AS uuid))
+       AND NOT EXISTS (SELECT FROM {READABLE}) AS is_anothers
+""")  # noqa: S608
 
 
 def member_of(session: Session | Bare, chat_id: str, *, user_id: str, lock: bool = False) -> Mapping[Any, Any]:
@@ -82,7 +85,7 @@ def member_of(session: Session | Bare, chat_id: str, *, user_id: str, lock: bool
     given = {"chat_id": chat_id, "user_id": user_id}
     member = session.execute(_LOCKED if lock else _MEMBER, given).mappings().one_or_none()
     if member is None:
-        raise not_in(session, chat_id)
+        raise not_in(session, chat_id, user_id=user_id)
     return member
 
 
@@ -98,10 +101,13 @@ def in_held(session: Session, chat_ids: Collection[str], *, user_id: str) -> dic
     return {row["chat_id"]: row for row in session.execute(_IN_HELD, given).mappings()}
 
 
-def not_in(session: Session | Bare, chat_id: str) -> ChatNotFound:
-    """Why nothing was found for somebody; whether the chat is others', only the audit log learns."""
+def not_in(session: Session | Bare, chat_id: str, *, user_id: str) -> ChatNotFound:
+    """Why nothing was found for somebody; whether the chat is others', only the audit log learns.
+
+    One that has become theirs since it was looked for is not.
+    """
     refusal = ChatNotFound()
-    found = session.execute(_IS_ANOTHERS, {"chat_id": chat_id}).mappings().one_or_none()
+    found = session.execute(_IS_ANOTHERS, {"chat_id": chat_id, "user_id": user_id}).mappings().one_or_none()
     if found and found["is_anothers"]:
         refusal.anothers = f"chat:{chat_id}"
     return refusal
@@ -136,7 +142,7 @@ def of_chat(session: Session | Bare, chat_id: str, *, reader: str) -> Sequence[M
     """
     everybody = session.execute(_EVERYBODY, {"chat_id": chat_id, "user_id": reader}).mappings().all()
     if not everybody:
-        raise not_in(session, chat_id)
+        raise not_in(session, chat_id, user_id=reader)
     return everybody
 
 
@@ -177,5 +183,5 @@ def mute(session: Session, chat_id: str, *, user_id: str, muted: bool) -> None:
     """
     given = {"chat_id": chat_id, "user_id": user_id, "muted": muted}
     if session.execute(_MUTE, given).one_or_none() is None:
-        raise not_in(session, chat_id)
+        raise not_in(session, chat_id, user_id=user_id)
     touched(session, chat_id=chat_id, kind=Kind.MUTED, user_id=user_id)

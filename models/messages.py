@@ -276,7 +276,7 @@ def changes(session: Session | Bare, chat_id: str, *, reader: str, since: int, l
 def _read(session: Session | Bare, statement: Any, given: Mapping[str, object]) -> tuple[Mapping[Any, Any], list[Any]]:
     rows = session.execute(statement, given).mappings().all()
     if not rows:
-        raise members.not_in(session, str(given["chat_id"]))
+        raise members.not_in(session, str(given["chat_id"]), user_id=str(given["user_id"]))
     return rows[0], [
         {name: value for name, value in row.items() if name not in _OF_READER} for row in rows if row["seq"] is not None
     ]

@@ -41,5 +41,5 @@ def seq_at(session: Session | Bare, chat_id: str, *, reader: str, at: dt.datetim
     """
     parted = session.execute(_PARTED, {"chat_id": chat_id, "user_id": reader, "at": at}).mappings().one_or_none()
     if parted is None or parted["seq"] is None:
-        raise members.not_in(session, chat_id)
+        raise members.not_in(session, chat_id, user_id=reader)
     return int(parted["seq"])

@@ -69,7 +69,7 @@ def newest(session: Session | Bare, chat_id: str, *, reader: str, limit: int) ->
     """
     rows = session.execute(_NEWEST, {"chat_id": chat_id, "user_id": reader, "limit": limit}).mappings().all()
     if not rows:
-        raise members.not_in(session, chat_id)
+        raise members.not_in(session, chat_id, user_id=reader)
     chat = rows[0]
     return Newest(
         type=ChatType(chat["type"]),

@@ -72,7 +72,7 @@ def one(session: Session | Bare, chat_id: str, *, reader: str) -> Mapping[Any, A
     """
     chat = session.execute(_ONE, {"user_id": reader, "chat_id": chat_id}).mappings().one_or_none()
     if chat is None:
-        raise members.not_in(session, chat_id)
+        raise members.not_in(session, chat_id, user_id=reader)
     return chat
 
 

@@ -12,8 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from models import chats, edits
+from models import chats, edits, members
 from models.base import Session
+from models.errors import ChatNotFound
 from models.users import AI_ID
 from tests.api.accounts import Headers
 from tests.conftest import Servers
@@ -117,6 +118,26 @@ def test_many_who_save_one_conversation_at_once_store_it_once(
     (chat_id,) = {answer["chat_id"] for answer in answers}
     assert sum(answer["inserted"] for answer in answers) == 3
     assert contents(shown(client, headers, chat_id)) == contents(shown(client, headers, "chat-x")) == lines[::2]
+
+
+def test_a_chat_that_another_save_makes_meanwhile_is_not_anothers(
+    client: FlaskClient, headers: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is committed between the look for it and the question whose it is."""
+    why = members.not_in
+    made: list[Any] = []
+
+    def once_another_has_saved(*given: Any, **named: Any) -> ChatNotFound:
+        if not made:
+            made.append(None)
+            made.append(saved(client, headers, "chat-x", ["Hello"]))
+        return why(*given, **named)
+
+    monkeypatch.setattr(members, "not_in", once_another_has_saved)
+    second = saved(client, headers, "chat-x", ["Hello"])
+
+    assert (made[1]["inserted"], second["inserted"]) == (1, 0)
+    assert second["chat_id"] == made[1]["chat_id"]
 
 
 @pytest.mark.parametrize("name", [None, -1, "-1", "", "chat-x", 17, "5f0c5f0c-0000-4000-8000-000000000017", "A" * 26])
