@@ -8,6 +8,7 @@ Source: Prometheus, "histogram_quantile", https://prometheus.io/docs/prometheus/
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -84,13 +85,18 @@ def calls(body: Body) -> Mapping[str, tuple[int, int]]:
 def buckets(counts: Mapping[str, float], name: str, bounds: Sequence[float]) -> Buckets:
     """A histogram of these counts; empty: nothing was observed. A bucket that has not grown was not reported.
 
+    Nor was one that a process of another version does not have: it holds what those below it hold.
+
     >>> buckets({"answers.0.1": 3, "answers.+Inf": 4, "resyncs": 1}, "answers", [0.05, 0.1])
     [(0.05, 0), (0.1, 3), (inf, 4)]
+    >>> buckets({"answers.0.05": 3, "answers.0.1": 1, "answers.+Inf": 4}, "answers", [0.05, 0.1])
+    [(0.05, 3), (0.1, 3), (inf, 4)]
     >>> buckets({"resyncs": 1}, "answers", [0.05, 0.1])
     []
     """
     every = counts.get(f"{name}.+Inf", 0)
-    return [*((bound, counts.get(f"{name}.{bound}", 0)) for bound in bounds), (math.inf, every)] if every else []
+    numbers = itertools.accumulate((counts.get(f"{name}.{bound}", 0) for bound in bounds), max)
+    return [*zip(bounds, numbers, strict=True), (math.inf, every)] if every else []
 
 
 def quantile(found: Buckets, share: float) -> float | None:
