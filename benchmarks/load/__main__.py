@@ -158,11 +158,12 @@ def _soak(options: argparse.Namespace) -> None:
         with Sampler({**ours, **extra}, shared=shared, figures=keys) as sampler:
             lines = _run(product, users=options.users, seconds=options.soak_seconds)
         _print([line for line in lines if line.name == TOTAL])
-        print(f"MB (of Redis: keys), without the first {SETTLE_SECONDS} s; first and last minute, and least squares:")
+        print(f"MB (of Redis: keys), without the first {SETTLE_SECONDS} s; first and last minute, and least squares,")
+        print("of all of it and of its second half:")
         for name, found in sampler.slopes(after_seconds=SETTLE_SECONDS).items():
             print(
                 f"  {name:16} {found.first:8.1f} {found.last:8.1f}   {found.a_minute:+7.3f} a minute"
-                f" (± {found.error:.3f}, {found.samples} samples)"
+                f" (± {found.error:.3f}, {found.samples} samples), lately {found.lately:+7.3f}"
             )
         print(f"keys in Redis at the end: {_keys(client)}")
         _demand_success(product.folder, lines, users=options.users)
@@ -200,6 +201,12 @@ def _limits(_: argparse.Namespace) -> None:
         print(f"  stored: {jobs} jobs, {messages} messages")
 
 
+_NOT_COMPLETED = """
+    SELECT id, purpose, status, attempts.attempt, outcome, attempts.error_code, error_message
+    FROM jobs LEFT JOIN attempts ON job_id = id WHERE status <> 'completed' AND purpose <> 'summary' LIMIT 10
+"""
+
+
 def _redis(product: Product) -> redis.Redis:
     return redis.Redis.from_url(product.settings().redis_url, socket_timeout=5, socket_connect_timeout=5)
 
@@ -229,7 +236,8 @@ def _demand_all_done(product: Product) -> None:
     rows = product.sql("SELECT purpose, status, count(*) FROM jobs GROUP BY 1, 2 ORDER BY 1, 2")
     print("jobs: " + ", ".join(f"{number} {purpose} {status}" for purpose, status, number in rows))
     if any(status != "completed" for purpose, status, _ in rows if purpose != Purpose.SUMMARY):
-        raise Broken("a job was not completed")
+        left = product.sql(_NOT_COMPLETED)
+        raise Broken("a job was not completed: " + "; ".join(" ".join(map(str, row)) for row in left))
 
 
 if __name__ == "__main__":

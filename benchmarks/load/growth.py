@@ -32,11 +32,13 @@ class Slope:
     """By least squares."""
     error: float
     """Of that: twice the standard error. Neighbouring samples are alike, so the true one is larger."""
+    lately: float
+    """As `a_minute`, of the second half alone: what fills up slows down, and what leaks does not."""
     samples: int
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> Slope:
-    """Of ``(seconds, figure)`` pairs, at least three.
+    """Of ``(seconds, figure)`` pairs, at least four.
 
     >>> found = slope([(0, 10.0), (60, 11.0), (120, 12.0), (180, 13.0)])
     >>> round(found.a_minute, 6), round(found.error, 6)
@@ -44,6 +46,9 @@ def slope(samples: Sequence[tuple[float, float]]) -> Slope:
     >>> level = slope([(0, 10.0), (60, 12.0), (120, 10.0), (180, 12.0), (240, 10.0)])
     >>> round(level.a_minute, 6), level.error > 0.5
     (0.0, True)
+    >>> full = slope([(0, 10.0), (60, 12.0), (120, 14.0), (180, 14.0), (240, 14.0)])
+    >>> round(full.a_minute, 6), round(full.lately, 6)
+    (1.0, 0.0)
     """
     seconds, figures = zip(*samples, strict=True)
     rise, start = statistics.linear_regression(seconds, figures)
@@ -55,6 +60,7 @@ def slope(samples: Sequence[tuple[float, float]]) -> Slope:
         last=statistics.fmean(figures[-ENDS:]),
         a_minute=rise * 60,
         error=2 * error * 60,
+        lately=statistics.linear_regression(*zip(*samples[len(samples) // 2 :], strict=True)).slope * 60,
         samples=len(samples),
     )
 
