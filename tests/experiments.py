@@ -63,6 +63,10 @@ EXPERIMENTS = {
         "PostgreSQL lost under load, its standby promoted: a synchronous one lacks nothing that was acknowledged",
         (_tests("system/test_standby.py"),),
     ),
+    "D8": Experiment(
+        "rows deleted by mistake, the database recovered to a moment before: all that was accepted, none of later",
+        (_tests("system/test_recovery.py"),),
+    ),
     "E8": Experiment(
         "each hint ten times, shuffled and late: one call a job, the others dropped",
         (_tests("models/test_races.py", "hint"), _tests("system/test_one_effect.py", "hints")),

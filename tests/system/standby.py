@@ -1,4 +1,4 @@
-"""A primary and its standby: two PostgreSQLs, one following the other by way of a network that can fail."""
+"""PostgreSQLs of one's own: one alone, and a pair, one following the other by way of a network that can fail."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.system.stack import eventually
 DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
 
 
-class Pair:
-    """``with Pair(folder) as pair``: an empty database that is followed, asynchronously to begin with."""
+class Primary:
+    """``with Primary(folder) as one``: an empty database that loses no commit, and room for more servers."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
@@ -30,20 +30,73 @@ class Pair:
 
     def __enter__(self) -> Self:
         made = local.postgres.prepare(self._folder, durable=False)
-        self._made = _with(made, *DURABLE)
+        self._made = with_settings(made, *DURABLE)
         for folder in made.home.disposable:
             self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.set_up()
         self.primary = self._run(self._made)
-        # pg_rewind reads back to the last checkpoint before the two parted; it runs PostgreSQL as its files say.
-        self.ask(self.primary, "ALTER SYSTEM SET wal_keep_size = '256MB'")
-        self.ask(self.primary, "SELECT pg_reload_conf()")
-        self.wire = self._open.enter_context(FaultProxy(made.port))
-        self.standby = self._run(self._copied())
-        eventually(lambda: self.ask(self.primary, "SELECT true FROM pg_stat_replication WHERE state = 'streaming'"))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def set_up(self) -> None:
+        """What has to be done before it is started for the first time."""
+
+    def ask(self, server: Fragile, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of one statement, in a transaction of its own."""
+        connection = psycopg2.connect(server.url)
+        connection.autocommit = True
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def _once(self, program: str, *arguments: str) -> None:
+        """Run something to its end, as the server's user; a bare name is one of PostgreSQL's programs."""
+        home, name = self._made.home, pathlib.Path(program).name
+        log = self._folder / f"{name}.log"
+        run = Program(
+            name=name,
+            command=(program if program.startswith("/") else home.binary(program), *arguments),
+            environment={
+                **ENVIRONMENT,
+                "PATH": f"{home.binaries / 'bin'}:/usr/bin:/bin",
+                "PGPASSWORD": self._made.password,
+            },
+            folder=home.data.parent,
+            uid=home.uid,
+        )
+        assert run_to_end(run, log=log) == 0, last_lines(log)
+
+    def _run(self, postgres: Postgres) -> Fragile:
+        log = self._folder / f"{postgres.port}.log"
+        server = embedded.run_alone(postgres.program, url=postgres.url, log=log, is_ready=postgres.is_ready)
+        fragile = Fragile(server)
+        self._open.callback(server.stop)
+        self._open.callback(fragile.stop)
+        return fragile
+
+    def _at(self, data: pathlib.Path) -> Postgres:
+        """The same server on other files, at a port of its own."""
+        port = ports.free_port()
+        command = self._made.program.command
+        program = replace(self._made.program, command=(command[0], "-D", str(data), *command[3:]))
+        home = replace(self._made.home, data=data)
+        return with_settings(replace(self._made, program=program, home=home, port=port), f"port={port}")
+
+
+class Pair(Primary):
+    """``with Pair(folder) as pair``: an empty database that is followed, asynchronously to begin with."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        # pg_rewind reads back to the last checkpoint before the two parted; it runs PostgreSQL as its files say.
+        self.ask(self.primary, "ALTER SYSTEM SET wal_keep_size = '256MB'")
+        self.ask(self.primary, "SELECT pg_reload_conf()")
+        self.wire = self._open.enter_context(FaultProxy(self._made.port))
+        self.standby = self._run(self._copied())
+        eventually(lambda: self.ask(self.primary, "SELECT true FROM pg_stat_replication WHERE state = 'streaming'"))
+        return self
 
     @property
     def url(self) -> str:
@@ -77,47 +130,18 @@ class Pair:
         eventually(lambda: self.ask(self.primary, "SELECT true FROM pg_stat_replication WHERE state = 'streaming'"))
         self.catch_up()
 
-    def _once(self, binary: str, *arguments: str) -> None:
-        """Run one of PostgreSQL's programs to its end."""
-        home, log = self._made.home, self._folder / f"{binary}.log"
-        program = Program(
-            name=binary,
-            command=(home.binary(binary), *arguments),
-            environment={**ENVIRONMENT, "PGPASSWORD": self._made.password},
-            folder=home.data.parent,
-            uid=home.uid,
-        )
-        assert run_to_end(program, log=log) == 0, last_lines(log)
-
-    def ask(self, server: Fragile, statement: str) -> list[tuple[Any, ...]]:
-        """Rows of one statement, in a transaction of its own."""
-        connection = psycopg2.connect(server.url)
-        connection.autocommit = True
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-    def _run(self, postgres: Postgres) -> Fragile:
-        log = self._folder / f"{postgres.port}.log"
-        server = embedded.run_alone(postgres.program, url=postgres.url, log=log, is_ready=postgres.is_ready)
-        fragile = Fragile(server)
-        self._open.callback(server.stop)
-        self._open.callback(fragile.stop)
-        return fragile
-
     def _copied(self) -> Postgres:
         """The primary's files, set up to follow it, as `docs/how-to/fail-over.md` has it."""
-        home = replace(self._made.home, data=self._made.home.data.with_name("standby"))
-        home.data.mkdir(mode=0o700)
-        home.give(home.data)
+        home = self._made.home
+        copy = home.data.with_name("standby")
+        copy.mkdir(mode=0o700)
+        home.give(copy)
         where = f"host=127.0.0.1 port={self.wire.port} user={NAME}"
-        self._once("pg_basebackup", "-D", str(home.data), "-d", where, "-R", "-X", "stream", "-c", "fast")
-        port = ports.free_port()
-        command = self._made.program.command
-        program = replace(self._made.program, command=(command[0], "-D", str(home.data), *command[3:]))
-        return _with(replace(self._made, program=program, home=home, port=port), f"port={port}")
+        self._once("pg_basebackup", "-D", str(copy), "-d", where, "-R", "-X", "stream", "-c", "fast")
+        return self._at(copy)
 
 
-def _with(postgres: Postgres, *settings: str) -> Postgres:
+def with_settings(postgres: Postgres, *settings: str) -> Postgres:
+    """The same server with these, which win over its files and its other options."""
     options = [part for setting in settings for part in ("-c", setting)]
     return replace(postgres, program=replace(postgres.program, command=(*postgres.program.command, *options)))
