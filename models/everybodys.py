@@ -67,14 +67,14 @@ class Page:
     """Behind which to go on; None: there are no more."""
 
 
-_BRIEF = """id::text AS id, owner, status, type, queue_class, priority, created_at, updated_at, finished_at, attempt,
-            failures, max_attempts, lost_count, error_code, error_message, model, leased_by,
-            batch_id::text AS batch_id"""
+_PLAIN = """owner, status, type, queue_class, priority, created_at, updated_at, finished_at, attempt, failures,
+            max_attempts, lost_count, error_code, error_message, model, leased_by"""
+_BRIEF = f"id::text AS id, batch_id::text AS batch_id, {_PLAIN}"
 _ASKED = """status = ANY(CAST(:statuses AS text[])) AND (CAST(:type AS text) IS NULL OR type = :type)
             AND (CAST(:owner AS text) IS NULL OR owner = :owner)"""
 _ENDED = text(f"""
     WITH looked_at AS MATERIALIZED (
-        SELECT * FROM jobs WHERE finished_at IS NOT NULL
+        SELECT id, batch_id, {_PLAIN} FROM jobs WHERE finished_at IS NOT NULL
         AND (CAST(:at AS timestamptz) IS NULL OR (finished_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))
         ORDER BY finished_at DESC, id DESC LIMIT {LOOKED_AT}
     ), found AS (
