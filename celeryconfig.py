@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from models import settings
 
-broker_url = settings.current_or_exit().redis_url
+_ours = settings.current_or_exit()
+# Celery would read a CELERY_BROKER_URL of the environment by itself, and keep to the options of Redis.
+broker_url = _ours.celery_broker_url or _ours.redis_url
 imports = ("tasks.replies",)
 
 # The lease in PostgreSQL recovers a lost job, not the ack. With late acks a Redis
@@ -25,7 +27,7 @@ task_publish_retry = False
 # The default gives up for good after 100 tries: ten minutes of outage would need a restart.
 broker_connection_max_retries = None
 broker_connection_retry_on_startup = True
-broker_transport_options = {
+_FOR_REDIS = {
     # Against a frozen Redis the defaults wait for ever; with these a worker was back after 12 s.
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
@@ -37,6 +39,24 @@ broker_transport_options = {
     # kombu's default of 10 made busy workers fail their acks.
     "max_connections": 200,
 }
+_FOR_RABBITMQ = {
+    # Without it a message that RabbitMQ did not take would count as sent; with it the stamp is taken back at once.
+    "confirm_publish": True,
+    # A full socket ends the wait; what RabbitMQ has to answer, models/live/broker.py waits for.
+    "write_timeout": 5,
+    # kombu would wait between two tries for the dispatcher, which has better things to do and comes again.
+    "max_retries": 0,
+}
+broker_transport_options = _FOR_RABBITMQ if _ours.celery_broker_url else _FOR_REDIS
+# To connect and shake hands. (Redis has a time of its own among its options.)
+broker_connection_timeout = 2 if _ours.celery_broker_url else 4
+# Two of them missed, and a worker connects anew: RabbitMQ may be frozen, or gone without a word. Redis knows none.
+broker_heartbeat = 5
+# A worker's queue for orders from Celery's own tools is exclusive: one that comes back sooner than RabbitMQ has noticed
+# that it was away, or a second of its class on the same host, would be refused it, and end.
+worker_enable_remote_control = not _ours.celery_broker_url
+# A hint need not outlive RabbitMQ: it would only be written to a disk.
+task_default_delivery_mode = "transient"
 # Pickle would let whoever can write to Redis run code here.
 accept_content = ["json"]
 task_serializer = "json"

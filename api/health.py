@@ -23,11 +23,15 @@ from api.schemas import HealthSchema, LiveSchema, ReadySchema
 from models import breakers, dead_letters, heartbeats
 from models.base import Autocommit
 from models.breakers import Seen
+from models.live import broker
 from models.settings import Settings
 
 bp = Noun("health", __name__, url_prefix="/health", description="For probes.")
 
 REDIS_SECONDS = 0.3
+BROKER_SECONDS = 1.0
+"""It takes several steps to get to know RabbitMQ."""
+BROKER_FRESH_SECONDS = 2.0
 
 
 @bp.route("")
@@ -59,11 +63,11 @@ def ready() -> Response:
     """Whether requests should be sent here.
 
     503 while the database cannot be used, while this process stops, and until a
-    dispatcher and a worker have reported once. Their later loss, Redis's or a
+    dispatcher and a worker have reported once. Their later loss, Redis's, RabbitMQ's or a
     model's is `degraded` with 200: jobs are still accepted, and nothing accepted
     is lost.
     """
-    components = {**rows(), "redis": redis_state()}
+    components = {**rows(), "redis": redis_state(), **broker_state()}
     stopping = current_app.extensions["parley"]["stopping"]()
     if stopping or any(
         components[name]["status"] in ("down", "never") for name in ("database", "dispatcher", "worker")
@@ -110,6 +114,19 @@ def _beat(age: float | None) -> dict[str, Any]:
     if age is None:
         return {"status": "never"}
     return {"status": "up" if age <= heartbeats.LIVE_SECONDS else "silent", "lastSeenSeconds": round(age, 1)}
+
+
+def broker_state() -> dict[str, dict[str, Any]]:
+    """Whether RabbitMQ answers, where it carries the hints; asked once in two seconds, for that costs it some."""
+    settings: Settings = current_app.config["SETTINGS"]
+    if not settings.celery_broker_url:
+        return {}
+    ours = current_app.extensions["parley"]
+    asked_at, answered = ours.get("broker", (-math.inf, False))
+    if time.monotonic() - asked_at > BROKER_FRESH_SECONDS:
+        answered = broker.answers(settings, seconds=BROKER_SECONDS)
+        ours["broker"] = (time.monotonic(), answered)
+    return {"broker": {"status": "up" if answered else "down"}}
 
 
 def redis_state() -> dict[str, Any]:

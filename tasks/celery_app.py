@@ -1,4 +1,4 @@
-"""The Celery application, with one guard for kombu and one change of its patience.
+"""The Celery application, with one guard for kombu and two changes of its patience.
 
 ``celery -A tasks.celery_app worker -Q interactive`` (or ``-Q batch``) starts a worker.
 """
@@ -12,17 +12,21 @@ from celery.app.amqp import AMQP
 from kombu import Connection
 from kombu.transport import redis as kombu_redis
 
+from models.live import broker
+
 # kombu 5.7 closes a lost connection a second time and then meets a client that
 # is already None. Unless that counts as a connection error the whole worker
 # exits ("Unrecoverable error: AttributeError"), in 3 of 6 runs that lost Redis
 # with unacknowledged messages in hand. tests/system/test_broker_loss.py fails without it.
 kombu_redis.Transport.connection_errors += (AttributeError,)
 
+broker.bound_every_wait()
+
 RECONNECT_SECONDS = 2
 
 
 class SteadyConnection(Connection):
-    """Tries a lost Redis again every two seconds.
+    """Tries a lost broker again every two seconds.
 
     kombu's pause grows to 30 s and Celery has no setting for it: after an outage of ten minutes
     a worker would stay away half a minute longer.

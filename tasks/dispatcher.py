@@ -2,7 +2,7 @@
 
 ``python -m tasks.dispatcher``; any number of copies. One of them announces at a
 time for each queue class, whichever takes the advisory lock; all may reap. It
-is the only process that publishes to Celery, so a dead or frozen Redis is
+is the only process that publishes to Celery, so a dead or frozen broker is
 waited for here and nowhere else.
 
 Eight loops, so that a publish which waits for Redis, or a long clearing out, does
@@ -19,8 +19,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+from amqp.exceptions import AMQPError
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -67,6 +69,8 @@ from tasks.watchdog import Watchdog
 POLL_SECONDS = 0.1
 GATHER_SECONDS = 0.01
 """After a tick that published: under load the next one then finds a bundle, not a single job."""
+OPTIONS: Final[Mapping[str, Any]] = {"expiration": 600}
+"""Seconds after which RabbitMQ forgets a hint nobody has taken: the longest `ANNOUNCE_SECONDS`, so it was repeated."""
 KEEP_SECONDS = 1.0
 EXPIRED_ROUNDS = 20
 """Bundles of a tick: a whole batch may run out of time at one moment."""
@@ -100,8 +104,8 @@ def _publish(hints: list[tuple[str, int]], queue_class: str) -> int:
     for sent in range(0, len(hints), LARGEST_BUNDLE):
         bundle = hints[sent : sent + LARGEST_BUNDLE]
         try:
-            replies.answer.apply_async(kwargs={"v": replies.VERSION, "jobs": bundle}, queue=queue_class)
-        except (OperationalError, RedisError, OSError) as error:
+            replies.answer.apply_async(kwargs={"v": replies.VERSION, "jobs": bundle}, queue=queue_class, **OPTIONS)
+        except (OperationalError, AMQPError, RedisError, OSError) as error:
             log.warning("publish_failed", jobs=len(hints) - sent, error=type(error).__name__)
             with Session.begin() as session:
                 announcements.take_back(session, hints[sent:])

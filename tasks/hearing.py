@@ -1,10 +1,10 @@
 """Hearing: notices that a worker lives and is deaf.
 
-Celery's connection to Redis can die in ways that neither end reports, and a
+Celery's connection to its broker can die in ways that neither end reports, and a
 consumer can be gone while its process is well: it beats, has slots free, and
 never gets a job again. The sign is precise. Jobs of its class have been
 announced and nobody has taken them, look after look; this worker has room and
-has been told of none; and Redis answers a new connection.
+has been told of none; and the broker answers a new connection.
 
 The worker then stops as if it had been told to, letting its calls finish, and
 exits for its supervisor.
@@ -12,18 +12,16 @@ exits for its supervisor.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable
 
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import announcements, logs
 from models.base import Session
-from models.live import client
+from models.live import broker, client
 from tasks.runner import Runner
 from tasks.watchdog import EXIT_CODE, LOOKS
 
@@ -50,7 +48,7 @@ class Hearing:
         """Stop the process if it has been deaf all the time."""
         if not self._seems_deaf():
             self._well_at = time.monotonic()
-        elif time.monotonic() - self._well_at > self._seconds and self._redis_answers():
+        elif time.monotonic() - self._well_at > self._seconds and self._broker_answers():
             log.error("worker_deaf", seconds=self._seconds)
             self._runner.stop(grace_seconds=self._runner.settings.stop_grace_seconds)
             self._leave(EXIT_CODE)
@@ -66,11 +64,9 @@ class Hearing:
         except SQLAlchemyError:  # the watch has logged it
             return False
 
-    def _redis_answers(self) -> bool:
+    def _broker_answers(self) -> bool:
         """Otherwise nobody hears anything, and a new process would not either."""
-        with contextlib.suppress(RedisError, OSError), client.connect(self._runner.settings) as redis:
-            return bool(redis.ping())
-        return False
+        return broker.answers(self._runner.settings, seconds=client.READ_SECONDS)
 
     def _run(self) -> None:
         while True:

@@ -155,6 +155,10 @@ EXPERIMENTS = {
         "workers and dispatchers with clocks 4 h apart: nothing reaped, nothing early",
         (_tests("system/test_clocks_apart.py"), _tests("test_clocks.py")),
     ),
+    "G44": Experiment(
+        "RabbitMQ, where it carries the hints, dead, frozen and half-open under load: none lost, none answered twice",
+        (_tests("system/test_rabbitmq.py"),),
+    ),
     "P39": Experiment(
         "everything replaced ten times under load: no request of a client that tries again fails, none lost",
         (_tests("system/test_rolling_restart.py"),),

@@ -75,6 +75,14 @@ class ServerKnobs:
         meaning="Redis or Valkey: hints and what is live; may be erased at any time. Empty: `make run` starts its own.",
         secret=True,
     )
+    celery_broker_url: str = knob(
+        "CELERY_BROKER_URL",
+        forms.url("amqp"),
+        default="",
+        example="amqp://parley:secret@rabbit.internal:5672/parley",
+        meaning="RabbitMQ, to carry the hints in the place of Redis. Empty: `REDIS_URL` does.",
+        secret=True,
+    )
     db_pool_size: int = knob(
         "DB_POOL_SIZE",
         forms.whole(1, 100),

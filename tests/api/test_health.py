@@ -13,6 +13,7 @@ from sqlalchemy import event, text
 from api.app import create_app
 from models import dead_letters, heartbeats
 from models.base import Session
+from models.live import broker
 from models.settings import Settings
 from models.states import JobStatus
 from tests.factories import a_job, now
@@ -101,6 +102,25 @@ def test_a_lost_redis_is_a_degradation_and_not_a_refusal(db: Settings) -> None:
     response = app.test_client().get("/health/ready")
 
     assert (response.status_code, response.get_json()["components"]["redis"]) == (200, {"status": "down"})
+
+
+@pytest.mark.usefixtures("db")
+def test_a_lost_rabbitmq_is_a_degradation_too_and_is_not_asked_by_every_probe(
+    db: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it carries the hints; elsewhere it is not spoken of."""
+    beat(heartbeats.DISPATCHER, heartbeats.WORKER)
+    asked: list[float] = []
+    monkeypatch.setattr(broker, "answers", lambda _, *, seconds: asked.append(seconds))
+    client = create_app(dataclasses.replace(db, celery_broker_url="amqp://127.0.0.1:1")).test_client()
+
+    first, second = (client.get("/health/ready") for _ in range(2))
+    without = create_app(db).test_client().get("/health/ready")
+
+    assert (first.status_code, first.get_json()["status"]) == (200, "degraded")
+    assert first.get_json()["components"]["broker"] == second.get_json()["components"]["broker"] == {"status": "down"}
+    assert len(asked) == 1
+    assert "broker" not in without.get_json()["components"]
 
 
 def test_a_lost_database_is_a_refusal_and_says_nothing_secret(db: Settings) -> None:

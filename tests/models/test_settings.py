@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
         ("DATABASE_URL", "mysql://x/y"),
         ("DATABASE_URL", "postgresql://h:99999999/y"),
         ("REDIS_URL", "localhost:6379"),
+        ("CELERY_BROKER_URL", "redis://h:6379/1"),
         ("LLM_BASE_URL", "api.example.com"),
         ("LLM_TOTAL_SECONDS", "nan"),
         ("LLM_TOTAL_SECONDS", "-1"),
@@ -100,6 +101,7 @@ PRODUCTION = {
         ({"PHONE_KEY": PRODUCTION["TOKEN_KEY"]}, "PHONE_KEY"),
         ({"DATABASE_URL": "postgresql://parley:secret@db.internal:5432/parley"}, "DATABASE_URL"),
         ({"REDIS_URL": "redis://:secret@cache.internal:6379/0"}, "REDIS_URL"),
+        ({"CELERY_BROKER_URL": "amqp://parley:secret@rabbit.internal:5672/parley"}, "CELERY_BROKER_URL"),
     ],
 )
 def test_production_refuses_secrets_of_the_documentation_and_shared_ones(environ: dict[str, str], name: str) -> None:
