@@ -69,7 +69,7 @@ load: install-test ## Let people use it, by Locust: a hundred, ever more, for te
 	@$(BIN)/python -m benchmarks.load $(ON)
 
 lock: install-test ## Pin the newest versions that fit requirements*.in
-	@for name in requirements requirements-local requirements-test requirements-load; do \
+	@for name in requirements requirements-local requirements-traces requirements-test requirements-load; do \
 	  $(BIN)/uv pip compile $$name.in -o $$name.txt --universal --generate-hashes --python-version 3.11 \
 	    --no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" || exit; \
 	done

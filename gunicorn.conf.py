@@ -57,6 +57,13 @@ def post_worker_init(worker: object) -> None:
     malformed.take_over(_settings)
 
 
+def worker_exit(_server: object, _worker: object) -> None:
+    """This worker answers no more."""
+    from models import traces
+
+    traces.end()
+
+
 def on_exit(_server: object) -> None:
     """All workers have ended."""
     shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)

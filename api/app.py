@@ -47,6 +47,7 @@ from api import (
     searches,
     seed_routes,
     summaries,
+    traced,
     trail,
     users,
 )
@@ -111,6 +112,7 @@ def create_app(
         "started": time.monotonic(),
     }
     metrics.add_to(app)
+    traced.add_to(app)
     trail.add_to(app)
     headers.add_to(app, settings)
     compression.add_to(app)

@@ -20,7 +20,9 @@ from typing import Final
 from local.errors import CannotStart
 
 TO_RUN: Final = ("requirements.txt", "requirements-local.txt")
-TO_TEST: Final = (*TO_RUN, "requirements-test.txt")
+TO_TRACE: Final = (*TO_RUN, "requirements-traces.txt")
+"""To run, where traces are wanted."""
+TO_TEST: Final = (*TO_TRACE, "requirements-test.txt")
 
 UV: Final = """\
 uv==0.13.9 \\

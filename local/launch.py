@@ -106,7 +106,7 @@ def prepare(root: pathlib.Path, environ: Mapping[str, str]) -> Plan:
     folder.make()
     lock = folder.lock(wait_seconds=settings.stop_grace_seconds + OLD_TREE_SECONDS, say=say)
     check_port(settings)
-    install.install(root)
+    install.install(root, install.TO_TRACE if settings.otel_endpoint else install.TO_RUN)
     environment |= {"PARLEY_DATA": str(folder.path), "PYTHONUNBUFFERED": "1"}
     environment["GATEWAY_PORT"] = str(settings.own_gateway_port)
     environment["ADMIN_TOKEN"] = settings.admin_token or folder.admin_token()

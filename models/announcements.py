@@ -194,6 +194,16 @@ def stamp(
     return [(row.id, row.attempt) for row in rows]
 
 
+_TRACED = text("""
+    SELECT id::text, traceparent FROM jobs WHERE id = ANY(CAST(:ids AS uuid[])) AND traceparent IS NOT NULL
+""")
+
+
+def traced(session: Session, job_ids: list[str]) -> list[tuple[str, str]]:
+    """Those of the jobs that belong to a trace, each with its ``traceparent``."""
+    return [(row.id, row.traceparent) for row in session.execute(_TRACED, {"ids": job_ids})]
+
+
 _ARE_OUT = text(f"""
     SELECT EXISTS (SELECT FROM jobs WHERE queue_class = :queue_class AND status IN {in_sql(WAITING)}
                    AND announced_at > clock_timestamp() - make_interval(secs => :again_after))

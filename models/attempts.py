@@ -100,6 +100,8 @@ class Claimed:
     owner: str = ""
     reuses_answer: bool = False
     """An answer that its owner got to the same prompt will do. (What a chat wants, is told with its messages.)"""
+    traceparent: str | None = None
+    """Of the request that made it: `models.traces`."""
 
 
 def claim(session: Session, hints: Sequence[tuple[str, int]], *, worker: str, lease_seconds: float) -> list[Claimed]:
@@ -116,7 +118,7 @@ def claim(session: Session, hints: Sequence[tuple[str, int]], *, worker: str, le
                SELECT id, attempt, leased_by, updated_at FROM moved""",
         returning=f"""id::text AS id, attempt, type, message, failures, max_attempts, lost_count, choice,
                      {breakers.IS_PROBE}, purpose, chat_id::text AS chat_id, up_to_seq, asked_by::text AS asked_by,
-                     owner, reuses_answer,
+                     owner, reuses_answer, traceparent,
                      CAST(EXTRACT(EPOCH FROM deadline_at - clock_timestamp()) AS float8) AS seconds_left,
                      GREATEST(0, CAST(EXTRACT(EPOCH FROM updated_at - next_attempt_at) AS float8)) AS waited_seconds""",
         worker=worker,

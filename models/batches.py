@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import clock, dead_letters, idempotency, jobs
+from models import clock, dead_letters, idempotency, jobs, traces
 from models.base import Bare, Base
 from models.errors import BatchCancelled, BatchGone, BatchNotFound
 from models.jobs import PRIORITY_SECONDS, NewJob, QueueClass
@@ -76,12 +76,12 @@ _CREATE_ONCE = text(
 _FILL = text(f"""
     INSERT INTO jobs (id, owner, type, queue_class, message, priority, status, max_attempts, deadline_seconds, run_at,
                       created_at, updated_at, next_attempt_at, due, rank_at, deadline_at, start_by,
-                      batch_id, batch_position, custom_id)
+                      batch_id, batch_position, custom_id, traceparent)
     SELECT gen_random_uuid(), batches.owner, type, '{QueueClass.BATCH}', message, priority, 'created', max_attempts,
            deadline_seconds, run_at, created_at, created_at, from_t, from_t <= created_at,
            from_t - make_interval(secs => priority * {PRIORITY_SECONDS}) + position * interval '1 microsecond',
            from_t + make_interval(secs => deadline_seconds), from_t + make_interval(secs => ttl_seconds),
-           batches.id, position, custom_id
+           batches.id, position, custom_id, :traceparent
     FROM batches, json_to_recordset(CAST(:rows AS json)) AS given (
         type text, message text, priority int, max_attempts int, deadline_seconds float8, ttl_seconds float8,
         run_at timestamptz, custom_id text, position int
@@ -126,7 +126,7 @@ def _opened(prompts: Sequence[Prompt]) -> dict[str, object]:
 def _fill(session: Session, batch_id: str, prompts: Sequence[Prompt]) -> None:
     for page in _pages(prompts):
         rows = json.dumps(page, ensure_ascii=False, default=str)
-        session.execute(_FILL, {"id": batch_id, "rows": rows})
+        session.execute(_FILL, {"id": batch_id, "rows": rows, "traceparent": traces.carried()})
 
 
 def _pages(prompts: Sequence[Prompt]) -> Iterator[list[dict[str, object]]]:

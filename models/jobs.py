@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, SmallInteger, Text, Uuid, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import clock, idempotency, owners, retention
+from models import clock, idempotency, owners, retention, traces
 from models.base import Bare, Base, stored_by_value
 from models.errors import AlreadyFinished, JobNotFound
 from models.kinds import JobType, Purpose, QueueClass
@@ -184,6 +184,8 @@ class Job(Base):
     error_code: Mapped[str | None] = mapped_column(Text)
     """Why it failed; while it is retried, why the last attempt did."""
     error_message: Mapped[str | None] = mapped_column(Text)
+    traceparent: Mapped[str | None] = mapped_column(Text)
+    """The span of the request that made it, as W3C writes it; null: nobody made traces then (`models.traces`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,15 +208,18 @@ class NewJob:
     def row(self) -> dict[str, object]:
         """The parameters of `_INSERT`, with an id of its own."""
         ahead = self.priority * PRIORITY_SECONDS
-        return {**vars(self), "id": str(uuid.uuid4()), "queue_class": QueueClass.INTERACTIVE, "ahead": ahead}
+        made = {"id": str(uuid.uuid4()), "queue_class": QueueClass.INTERACTIVE, "ahead": ahead}
+        return {**vars(self), **made, "traceparent": traces.carried()}
 
 
 _INSERT = """
     INSERT INTO jobs (id, owner, type, queue_class, message, priority, status, max_attempts, deadline_seconds, run_at,
-                      created_at, updated_at, next_attempt_at, due, rank_at, deadline_at, start_by, reuses_answer)
+                      created_at, updated_at, next_attempt_at, due, rank_at, deadline_at, start_by, reuses_answer,
+                      traceparent)
     SELECT CAST(:id AS uuid), :owner, :type, :queue_class, :message, :priority, 'created', :max_attempts,
            :deadline_seconds, :run_at, t, t, from_t, from_t <= t, from_t - make_interval(secs => :ahead),
-           from_t + make_interval(secs => :deadline_seconds), from_t + make_interval(secs => :ttl_seconds), :reuse
+           from_t + make_interval(secs => :deadline_seconds), from_t + make_interval(secs => :ttl_seconds), :reuse,
+           :traceparent
     FROM (SELECT t, GREATEST(t, CAST(:run_at AS timestamptz)) AS from_t
           FROM (SELECT clock_timestamp() AS t) AS clock) AS clock
 """

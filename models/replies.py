@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models import job_rows, mentions, summary_jobs, titles
+from models import job_rows, mentions, summary_jobs, titles, traces
 from models.ai_errors import AiNotForYou, AiOff
 from models.chats import AiCallers, AiMode
 from models.jobs import DEFAULT_PRIORITY, PRIORITY_SECONDS, JobType, Purpose, QueueClass
@@ -41,6 +41,7 @@ CREATE = job_rows.insert(
     chat_id="CAST(:chat_id AS uuid)",
     up_to_seq=":up_to_seq",
     asked_by="CAST(:asked_by AS uuid)",
+    traceparent=":traceparent",
     source="(SELECT clock_timestamp() AS t) AS clock",
 )
 """A generation. To be called while its chat's row is held: `models.generations` counts on it."""
@@ -127,6 +128,7 @@ def row_of(member: Mapping[Any, Any], settings: Settings, **what: Any) -> dict[s
         "asked_by": member["user_id"],
         "chat_id": member["chat_id"],
         "priority": DEFAULT_PRIORITY,
+        "traceparent": traces.carried(),
         **limits_of(settings, what["type"]),
     }
     row = {**usual, **what}

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from models import prices
@@ -205,15 +206,29 @@ def _check_named(settings: Settings, *names: str) -> None:
             )
 
 
+def _check_library(settings: Settings) -> None:
+    """Here and not with the combinations: `make run` reads its settings before it installs anything."""
+    try:
+        missing = bool(settings.otel_endpoint) and find_spec("opentelemetry.exporter.otlp.proto.http") is None
+    except ModuleNotFoundError:  # not even what it would be a part of
+        missing = True
+    if missing:
+        raise SettingRefused(
+            "OTEL_EXPORTER_OTLP_ENDPOINT: is set, but OpenTelemetry is not installed; "
+            "for example python -m pip install --require-hashes -r requirements-traces.txt"
+        )
+
+
 @cache
 def current() -> Settings:
     """The settings of this process, read at the first call; it must know its servers.
 
     Raises:
-        SettingRefused: see `from_environment`; or a server is not named.
+        SettingRefused: see `from_environment`; or a server is not named, or what a setting needs not installed.
     """
     settings = from_environment(os.environ)
     _check_named(settings, "database_url", "redis_url")
+    _check_library(settings)
     return settings
 
 

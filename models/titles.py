@@ -83,6 +83,7 @@ _WANT = text(
         chat_id="chats.id",
         up_to_seq="first.seq",
         asked_by="reply.asked_by",
+        traceparent="reply.traceparent",
         source=f"""
             (SELECT clock_timestamp() AS t) AS clock, jobs AS reply JOIN chats ON chats.id = reply.chat_id
             JOIN LATERAL (

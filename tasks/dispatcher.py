@@ -48,6 +48,7 @@ from models import (
     settings,
     snapshots,
     spending,
+    traces,
     waiting,
 )
 from models.base import Session, is_outage
@@ -55,7 +56,7 @@ from models.jobs import QueueClass
 from models.live import changes, chat_changes
 from models.live.presence import Presences
 from models.settings import Settings
-from tasks import metrics, replies
+from tasks import metrics, replies, traced
 from tasks.budget_alerts import AlertPoster
 from tasks.cashier import Cashier
 from tasks.gates import Gates
@@ -109,8 +110,10 @@ def _publish(hints: list[tuple[str, int]], queue_class: str) -> int:
             log.warning("publish_failed", jobs=len(hints) - sent, error=type(error).__name__)
             with Session.begin() as session:
                 announcements.take_back(session, hints[sent:])
+            traced.announced(hints[:sent], queue_class)
             return sent
         metrics.ANNOUNCED.labels(queue_class).inc(len(bundle))
+    traced.announced(hints, queue_class)
     return len(hints)
 
 
@@ -291,12 +294,14 @@ def main() -> None:
     base.open_database(ours, name="dispatcher")
     changes.publish_from_now_on(ours)
     chat_changes.cache_from_now_on(ours)
+    traces.begin(ours, process="dispatcher")
     metrics_port.serve(ours)
     reports.Reporter(ours, kind="dispatcher").start()
     dispatcher = Dispatcher(ours)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: dispatcher.stop())
     dispatcher.run()
+    traces.end()
 
 
 if __name__ == "__main__":

@@ -36,12 +36,19 @@ class Recorder:
 
     Args:
         watchdog: told that this thread is at work.
+        on_written: told of each ending, and whether it counted.
         on_done: told the ``(job id, attempt)`` of each batch once there is nothing more to do for them.
     """
 
-    def __init__(self, *, on_done: Callable[[Iterable[tuple[str, int]]], None], watchdog: Watchdog) -> None:
+    def __init__(
+        self,
+        *,
+        on_done: Callable[[Iterable[tuple[str, int]]], None],
+        on_written: Callable[[Ending, bool], None] = lambda *_: None,
+        watchdog: Watchdog,
+    ) -> None:
         self._queue: queue.SimpleQueue[Ending] = queue.SimpleQueue()
-        self._on_done, self._watchdog = on_done, watchdog
+        self._on_done, self._on_written, self._watchdog = on_done, on_written, watchdog
         threading.Thread(target=self._run, name=NAME, daemon=True).start()
 
     def put(self, ending: Ending) -> None:
@@ -78,6 +85,7 @@ class Recorder:
         for ending in batch:
             is_taken = (ending.job_id, ending.attempt) in taken
             metrics.recorded(ending, taken=is_taken)
+            self._on_written(ending, is_taken)
             event = "attempt_ended" if is_taken else "attempt_fenced"
             log.info(
                 event,

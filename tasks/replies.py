@@ -13,7 +13,7 @@ from typing import Any
 
 from celery import signals
 
-from models import base, heartbeats, logs, metrics_port, reports, settings, waiting
+from models import base, heartbeats, logs, metrics_port, reports, settings, traces, waiting
 from models.jobs import QueueClass
 from models.live import changes, chat_changes
 from models.live.reply_cache import ReplyCache
@@ -65,6 +65,7 @@ def _open(**_: Any) -> None:
     base.open_database(ours, name="worker")
     changes.publish_from_now_on(ours)
     cache = chat_changes.cache_from_now_on(ours)
+    traces.begin(ours, process="worker")
     metrics_port.serve(ours)
     _Process.runner = Runner(
         ours,
@@ -113,6 +114,7 @@ def _drain() -> None:
     if _Process.runner is not None:
         written = _Process.runner.stop(grace_seconds=settings.current().stop_grace_seconds)
         log.info("worker_stopped", all_written=written)
+    traces.end()
     _Process.stopped.set()
 
 

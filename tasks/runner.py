@@ -24,13 +24,13 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import attempts, breakers, logs
+from models import attempts, breakers, logs, traces
 from models.attempts import Claimed, Ending, Outcome
 from models.base import Session, is_outage
 from models.jobs import QueueClass
 from models.live.reply_cache import ReplyCache
-from models.settings import Settings
-from tasks import alone, endings, metrics, purposes, retry, reuse
+from models.settings import OFFLINE, Settings
+from tasks import alone, endings, metrics, purposes, retry, reuse, traced
 from tasks.chat_turns import Limits
 from tasks.llm import speakers
 from tasks.llm.base import LOST, ROLLING_SUMMARY, STOPPING, Call, Prompt, Provider, ProviderError, Reply
@@ -59,6 +59,8 @@ class Running:
     call: Call
     past_deadline_at: float
     """On this process's monotonic clock."""
+    span: traces.Span = traces.NOTHING
+    """Ends when the attempt's end is written."""
 
 
 class Runner:
@@ -81,7 +83,7 @@ class Runner:
     ) -> None:
         self.settings, self.provider, self.name, self.queue_class = settings, provider, name, queue_class
         self.watchdog = Watchdog(seconds=settings.watchdog_seconds)
-        self.recorder = Recorder(on_done=self._done, watchdog=self.watchdog)
+        self.recorder = Recorder(on_done=self._done, on_written=self._written, watchdog=self.watchdog)
         self.hinted_at = time.monotonic()
         self.stopping = False
         self._prices = settings.prices.models
@@ -197,10 +199,13 @@ class Runner:
 
     def _running_of(self, claimed: Claimed) -> Running:
         left = max(0.0, claimed.seconds_left)
-        return Running(claimed, Call(seconds=min(self.settings.llm_total_seconds, left)), time.monotonic() + left)
+        call = Call(seconds=min(self.settings.llm_total_seconds, left))
+        span = traced.attempt(claimed, queue_class=self.queue_class.value)
+        return Running(claimed, call, time.monotonic() + left, span)
 
     def _run(self, running: Running) -> None:
         logs.about(job_id=running.claimed.id, attempt=running.claimed.attempt)
+        running.span.carry()
         ending = None
         try:
             ending = self._ending(running)
@@ -235,7 +240,14 @@ class Runner:
 
     def _reply(self, running: Running, prompt: Prompt) -> Reply:
         ask = alone.in_turn if running.claimed.lost_count >= ALONE_FROM_LOST_COUNT else self.provider.reply
-        return self._calls.measured(self._model(running), lambda: ask(prompt, running.call))
+        model = self._model(running)
+        name = OFFLINE if model == OFFLINE else self.provider.name
+        return traced.asked(
+            running.span,
+            model=model,
+            provider=name,
+            ask=lambda: self._calls.measured(model, lambda: ask(prompt, running.call)),
+        )
 
     def _failure(self, running: Running, error: ProviderError) -> Ending:
         claimed = running.claimed
@@ -266,10 +278,17 @@ class Runner:
         most = self.settings.llm_max_response_bytes
         return speakers.told(running.call.said, running.call.not_before, max_bytes=most).decode()
 
+    def _written(self, ending: Ending, taken: bool) -> None:  # noqa: FBT001
+        running = self._running.get((ending.job_id, ending.attempt))
+        if running is not None:
+            traced.written(running.span, ending, taken=taken)
+
     def _done(self, attempts_done: Iterable[Hint]) -> None:
         with self._changed:
             for key in attempts_done:
-                call = self._running.pop(key).call
+                running = self._running.pop(key)
+                running.span.end()
+                call = running.call
                 call.finish()
                 metrics.HELD.observe(time.monotonic() - call.begun_at)
                 self._free += 1

@@ -9,7 +9,7 @@ import signal
 from api.app import create_app
 from api.gateway.metrics import GatewayFigures
 from api.gateway.server import Gateway
-from models import logs, metrics_port, reports, settings, waiting
+from models import logs, metrics_port, reports, settings, traces, waiting
 from models.settings import Settings
 
 log = logs.logger()
@@ -36,7 +36,9 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 65_536, hard))
     waiting.bound_every_wait(connect_seconds=ours.db_connect_seconds, statement_seconds=ours.db_statement_seconds)
+    traces.begin(ours, process="gateway")
     asyncio.run(run(ours))
+    traces.end()
 
 
 if __name__ == "__main__":

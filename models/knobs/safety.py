@@ -34,6 +34,13 @@ class SafetyKnobs:
         meaning="Bearer token that opens `/metrics` and nothing else. Empty: only operators may read it.",
         secret=True,
     )
+    otel_endpoint: str = knob(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        forms.url("http", "https"),
+        default="",
+        example="http://collector:4318",
+        meaning="Where [traces](../how-to/monitoring.md#traces) go, by OTLP over HTTP. Empty: none are made.",
+    )
     sample_seconds: int = knob(
         "SAMPLE_SECONDS",
         forms.whole(1, 300),

@@ -15,7 +15,8 @@ from typing import Final
 import psutil
 import pytest
 
-from local import ports
+from local import install, ports
+from local.launch import prepare
 from tests.local.polling import are_gone, until
 
 ROOT: Final = pathlib.Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ import os, pathlib, signal, sys
 from local import install, launch
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup ignore it, and children inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as do those in the background of a shell
-install.install = lambda root: None
+install.install = lambda root, requirements: None
 root = pathlib.Path(sys.argv[1])
 (root / ".venv").exists() or (root / ".venv").symlink_to(sys.prefix)
 sys.exit(launch.main(root, os.environ))
@@ -219,3 +220,20 @@ def test_a_product_that_crashes_at_every_start_ends_the_start_with_its_log(
     assert launched.process.returncode == 1
     assert "api crashed 5 times; the end of " in printed
     assert printed.endswith("    no such option\n")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "wanted"), [("", install.TO_RUN), ("http://127.0.0.1:4318", install.TO_TRACE)], ids=["off", "on"]
+)
+def test_what_traces_need_is_installed_where_they_are_wanted(
+    open_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, wanted: tuple[str, ...]
+) -> None:
+    """Whoever sets the variable need know nothing of requirements; everybody else has none of it."""
+    installed: list[object] = []
+    monkeypatch.setattr(install, "install", lambda _, requirements: installed.append(requirements))
+    environment = {"PARLEY_DATA": str(open_folder / "data"), "PORT": str(ports.free_port())}
+
+    plan = prepare(open_folder, {**environment, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    os.close(plan.lock)
+
+    assert installed == [wanted]
