@@ -7,11 +7,13 @@
 # Debian and not Alpine: the wheels of psycopg2 and gevent then are the ones that the tests run on.
 FROM python:3.13-slim AS build
 WORKDIR /build
-COPY requirements.txt .
+COPY requirements.txt requirements-traces.txt ./
+# --build-arg TRACES=1 adds OpenTelemetry. Where it is installed redis-py imports parts of it, wanted or not: 3 MB a process.
+ARG TRACES=
 # Every file is checked against its hash, and none is compiled here.
 RUN python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
-        --require-hashes --only-binary :all: -r requirements.txt
+        --require-hashes --only-binary :all: -r requirements.txt ${TRACES:+-r requirements-traces.txt}
 
 FROM python:3.13-slim
 RUN groupadd --gid 10001 parley \

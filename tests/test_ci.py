@@ -49,7 +49,7 @@ def test_it_tests_scans_and_builds_before_it_releases() -> None:
 
     assert "bash .ci/run" in commands("test")
     assert "pip-audit==" in commands("scan")
-    assert "-r requirements.txt" in commands("scan")
+    assert "-r requirements.txt -r requirements-traces.txt" in commands("scan")
     assert "docker build" in commands("image")
     assert "-f deploy/compose.yaml up" in commands("image")
     assert set(jobs["release"]["needs"]) == set(jobs) - {"release"}

@@ -537,7 +537,9 @@ def test_the_image_installs_what_production_needs_and_nothing_else() -> None:
     installed = [rest for word, rest in instructions() if word == "RUN" and "pip" in rest]
 
     assert len(installed) == 1
-    assert re.findall(r"-r (\S+)", installed[0]) == ["requirements.txt"]
+    assert re.findall(r"(\S+)-r (\S+)", installed[0]) == [("${TRACES:+", "requirements-traces.txt}")]
+    assert re.findall(r" -r (\S+)", installed[0]) == ["requirements.txt"]
+    assert ("ARG", "TRACES=") in instructions()
     assert "--require-hashes" in installed[0]
 
 
