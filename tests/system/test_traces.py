@@ -18,7 +18,8 @@ TRACE_ID, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SECRET = "What my doctor said"
 # Milliseconds after which the SDK sends what has gathered, and seconds that it gives the collector.
 AT_THE_END = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
-AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "20", "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5"}
+AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "20"}
+IMPATIENTLY = {**AT_ONCE, "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5"}
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_one_trace_joins_the_post_its_attempts_and_their_calls(
     assert f'"trace_id": "{TRACE_ID}"' in line_of(stack, "worker", "provider_failed")
 
 
-@pytest.mark.parametrize("stack", [AT_ONCE], indirect=True)
+@pytest.mark.parametrize("stack", [IMPATIENTLY], indirect=True)
 def test_a_collector_that_hangs_costs_no_job(stack: Stack, collector: Collector) -> None:
     """It is said when it falls silent and when it is back; a process that stops does not wait for it."""
     collector.works.clear()
@@ -120,6 +121,27 @@ def test_a_collector_that_hangs_costs_no_job(stack: Stack, collector: Collector)
 
     assert (during["status"], last["status"]) == ("completed", "completed")
     assert "opentelemetry" not in (stack.folder / "worker.log").read_text()
+
+
+@pytest.mark.outage
+@pytest.mark.parametrize("stack", [AT_ONCE], indirect=True)
+def test_a_killed_worker_and_an_erased_redis_do_not_break_a_trace(
+    stack: Stack, collector: Collector, llm: FakeLLM
+) -> None:
+    """What the dead worker had not sent is missing; the next attempt says that one was lost."""
+    llm.script({"hang": "before"})
+    _, made = stack.request("POST", "/api/jobs", {"message": "Again"}, traceparent=f"00-{TRACE_ID}-{CALLER}-01")
+    eventually(lambda: stack.job(made["jobId"])["status"] == "analyzing")
+    stack.kill("worker")
+    stack.servers.erase_redis()
+    stack.start("worker")
+    stack.finished(made["jobId"])
+    (post,) = eventually(lambda: collector.named("POST"))
+    (attempt,) = eventually(lambda: collector.named("attempt"))
+
+    assert (attempt.trace_id, attempt.parent_id) == (TRACE_ID, post.span_id)
+    assert (attempt.facts["parley.attempt"], attempt.facts["parley.lost"]) == (2, 1)
+    assert attempt.facts["parley.outcome"] == "completed"
 
 
 def line_of(stack: Stack, name: str, event: str) -> str:
