@@ -61,6 +61,7 @@ from api.reader import Reader
 from api.tokens import Tokens
 from api.waiters import Waiters
 from api.wake import Waker
+from api.writers import Writers
 from models import base, logs
 from models.live import changes, chat_changes
 from models.live.chat_reads import ChatReads
@@ -106,6 +107,7 @@ def create_app(
         "hashing": Hashing(passwords),
         "lately": Lately(),
         "reader": Reader(patience_seconds=settings.db_answer_seconds),
+        "writers": Writers(answer_seconds=settings.db_answer_seconds),
         "waiters": Waiters(settings, stopping=stopping),
         "installation": Installation(settings.data_folder),
         "stopping": stopping,

@@ -10,10 +10,9 @@ from flask import current_app
 
 from api.auth import own_id, settings
 from api.callers import caller
-from api.chats import known_chat
 from api.queue import Queue
+from api.writers import writing
 from models import logs, messages, replies
-from models.base import Session
 from models.messages import Posted
 
 log = logs.logger()
@@ -50,12 +49,11 @@ def say(
         options: of `models.replies.called_by`.
 
     Raises:
-        Refusal: of `models.messages.post`, of `models.replies.called_by`, or of the queue.
+        Refusal: of `models.messages.post`, of `models.replies.called_by`, of the queue, or of the chat's `Writers`.
     """
     queue: Queue = current_app.extensions["parley"]["queue"]
     queue.look()  # not while the chat is held
-    with Session.begin() as session:
-        chat_id = known_chat(session, chat)
+    with writing(chat) as (session, chat_id):
         posted = messages.post(
             session,
             chat_id=chat_id,

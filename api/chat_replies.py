@@ -17,9 +17,10 @@ from api.messages import known_seq
 from api.new_jobs import CREATED_HEADERS, created
 from api.openapi import Noun, problems
 from api.queue import Queue
+from api.writers import writing
 from models import generations, members, regenerations, title_requests
 from models.api_keys import Scope
-from models.base import Session, bare
+from models.base import bare
 from models.errors import AlreadyFinished
 
 bp = Noun("chat-replies", __name__, url_prefix="/api/chats", description="What the AI says in a chat.")
@@ -73,8 +74,7 @@ def _made(request: Callable[..., tuple[str, bool]], chat_id: str, **what: int) -
     """The job that comes of a request in a chat."""
     queue: Queue = current_app.extensions["parley"]["queue"]
     queue.look()  # not while the chat is held
-    with Session.begin() as session:
-        known = known_chat(session, chat_id)
+    with writing(chat_id) as (session, known):
         job_id, is_new = request(session, known, user_id=own_id(), settings=settings(), **what)
         if is_new:
             queue.admit(caller().owner)

@@ -28,6 +28,7 @@ from api.message_schemas import (
     SentSchema,
 )
 from api.openapi import Noun, problems
+from api.writers import writing
 from models import edits, logs, members, messages, moments, own_chats
 from models.api_keys import Scope
 from models.base import Session, bare
@@ -95,8 +96,7 @@ def send_message(said: dict[str, Any], chat_id: str) -> Response:
 @access.user(Scope.CHATS_WRITE)
 def edit_message(said: dict[str, Any], chat_id: str, seq: int) -> Response:
     """Have your message say something else."""
-    with Session.begin() as session:
-        known = known_chat(session, chat_id)
+    with writing(chat_id) as (session, known):
         message = edits.edit(session, known, seq=known_seq(seq), user_id=own_id(), content=said["content"])
     return json_response(as_wire(message))
 
@@ -109,8 +109,8 @@ def edit_message(said: dict[str, Any], chat_id: str, seq: int) -> Response:
 @access.user(Scope.CHATS_WRITE)
 def delete_message(chat_id: str, seq: int) -> Response:
     """Delete your message, or as an admin anybody's. Its place stays, and nothing of what it said."""
-    with Session.begin() as session:
-        message = edits.delete(session, known_chat(session, chat_id), seq=known_seq(seq), user_id=own_id())
+    with writing(chat_id) as (session, known):
+        message = edits.delete(session, known, seq=known_seq(seq), user_id=own_id())
     return json_response(as_wire(message))
 
 

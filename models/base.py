@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, sessionmaker
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import queue
 
 import models
 from models import prepared, waiting
@@ -89,11 +90,21 @@ class ForgettingPool(QueuePool):
         self._invalidate(connection, error)
 
 
+class _Places(queue.Queue[Any]):
+    """What `QueuePool` keeps its connections in: waits for one no longer than whoever asks may wait in all."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002
+        left = waiting.left_seconds()
+        return super().get(block, left if timeout is None else min(timeout, left))
+
+
 class AnsweringPool(ForgettingPool):
     """A pool behind which somebody waits: ``pool_timeout`` bounds the whole use of a connection.
 
     The limits of the single steps (a place in the pool, connecting, a statement) would add up.
     """
+
+    _queue_class = _Places
 
     def connect(self) -> PoolProxiedConnection:
         """A connection whose time runs from now, before the wait for it."""

@@ -86,6 +86,16 @@ class BacklogFull(Refusal):
         super().__init__("Too many jobs are waiting already. Nothing was stored; send it again later.")
 
 
+class ChatBusy(Refusal):
+    """So many write into one chat that this one's turn did not come in time."""
+
+    code = "chat_busy"
+    retry_seconds = 2
+
+    def __init__(self) -> None:
+        super().__init__("Too many write into this chat at this moment. Nothing was stored; send it again.")
+
+
 class OwnerBacklogFull(Refusal):
     """One caller has handed in more than its share of what may wait."""
 

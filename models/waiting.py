@@ -13,10 +13,11 @@ a limit too (`answer_within`).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -41,13 +42,32 @@ _answer_by: ContextVar[float] = ContextVar("answer_by", default=math.inf)
 """On the monotonic clock; of this thread or greenlet."""
 
 
+_waited: ContextVar[float] = ContextVar("waited", default=0.0)
+"""Seconds that this thread or greenlet has waited already, before it asked for a connection."""
+
+
 class Answering(extensions.connection):
     """A connection behind which somebody waits. (psycopg2's own counts its steps apart.)"""
 
 
 def answer_within(seconds: float) -> None:
     """From here on this thread or greenlet waits so long for `Answering` connections, all in all."""
-    _answer_by.set(time.monotonic() + seconds)
+    _answer_by.set(time.monotonic() + seconds - _waited.get())
+
+
+@contextlib.contextmanager
+def having_waited(seconds: float) -> Iterator[None]:
+    """Have so many seconds counted among those that this thread or greenlet waits for `Answering` connections."""
+    before = _waited.set(seconds)
+    try:
+        yield
+    finally:
+        _waited.reset(before)
+
+
+def left_seconds() -> float:
+    """How long this thread or greenlet may still wait for `Answering` connections."""
+    return max(0.0, _answer_by.get() - time.monotonic())
 
 
 def bound_every_wait(*, connect_seconds: float, statement_seconds: float, ready: Ready = ready_by_poll) -> None:

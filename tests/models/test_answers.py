@@ -14,7 +14,8 @@ import psycopg2
 import pytest
 from psycopg2 import extensions
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session as OrmSession
 
 from models import base, waiting
@@ -23,6 +24,7 @@ from models.settings import Settings
 from tests.fault_proxy import FaultProxy
 
 SECONDS = 1.5
+LONG_SECONDS = 40.0
 ONE = text("SELECT 1 AS one")
 
 
@@ -130,3 +132,28 @@ def test_a_connection_that_broke_without_a_word_is_not_waited_for(bound: Setting
 
     with pytest.raises(psycopg2.OperationalError, match="broke"):
         wait(broken)
+
+
+def test_what_was_waited_before_counts(bound: Settings) -> None:
+    """A place in the pool and an answer are then waited for as long as is left, and the next answer as long as ever."""
+    before = Session.kw["bind"], Autocommit.kw["bind"]
+    settings = dataclasses.replace(bound, db_answer_seconds=LONG_SECONDS, db_pool_size=1)
+    engine = base.open_database(settings, name="tests", answers=True)
+    pool = Autocommit.kw["bind"]
+
+    def late() -> object:
+        with waiting.having_waited(LONG_SECONDS):
+            return one()
+
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            with pool.connect(), pytest.raises(PoolTimeout):
+                threads.submit(late).result(LONG_SECONDS / 2)
+            with pytest.raises(OperationalError, match="did not answer in time"):
+                threads.submit(late).result(LONG_SECONDS / 2)
+            assert threads.submit(one).result() == {"one": 1}
+    finally:
+        engine.dispose()
+        pool.dispose()
+        Session.configure(bind=before[0])
+        Autocommit.configure(bind=before[1])

@@ -26,7 +26,7 @@ const BARRED_AFTER = 3;
 const PROBE_MS = 1_000;
 const UNAUTHORIZED = new Set([4401, 4403]);
 /** Refused for now: asking again may help. */
-const PASSING = new Set(['rate_limited', 'database_unavailable', 'backlog_full', 'internal_error', 'too_many_requests']);
+const PASSING = new Set(['rate_limited', 'database_unavailable', 'backlog_full', 'chat_busy', 'internal_error', 'too_many_requests']);
 
 export class Socket {
   /** @type {SocketState} */
