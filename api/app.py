@@ -51,6 +51,7 @@ from api import (
     trail,
     users,
 )
+from api.assets import WithAssets
 from api.callers import Callers
 from api.hashing import Hashing
 from api.installation import Installation
@@ -90,7 +91,7 @@ def create_app(
     """
     base.open_database(settings, name=name, answers=True)
     changes.publish_from_now_on(settings)
-    app = Flask("parley", static_folder=STATIC, static_url_path="/static")
+    app = WithAssets("parley", folder=STATIC)
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SETTINGS=settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.wsgi_app = proxied(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
+from typing import cast
 
 from flask import Blueprint, Response, current_app
 
 from api import access, dashboard_page
+from api.assets import WithAssets
 from api.dashboard import standing
 
 bp = Blueprint("pages", __name__)
@@ -44,7 +45,7 @@ def dashboard() -> Response:
 @access.operator
 def dashboard_with_numbers() -> Response:
     """The same page with its numbers already in it: for whoever runs no scripts, and can send a token."""
-    page = pathlib.Path(str(current_app.static_folder), "dashboard.html").read_text(encoding="utf-8")
+    page = cast("WithAssets", current_app).assets.page("dashboard.html")
     written = dashboard_page.with_numbers(page, standing())
     return current_app.response_class(written, mimetype="text/html", headers={"Cache-Control": "no-store"})
 

@@ -1,6 +1,7 @@
 /**
  * The worker: keeps the chat page for a time without a network. It asks the network first, always, so nobody is shown an
- * old page while there is a newer one; what is asked of the API passes it by.
+ * old page while there is a newer one; what is asked of the API passes it by. Of each file it keeps one version, whatever
+ * the page called it: kept by their whole addresses, they would pile up.
  */
 
 const KEPT = 'parley.page.v1';
@@ -20,18 +21,31 @@ async function keepPage() {
   const page = await fetch('/');
   const names = [...(await page.clone().text()).matchAll(/(?:href|src)="(\/static\/[^"]+)"/g)].map(([, name]) => name);
   const cache = await caches.open(KEPT);
-  await Promise.all([cache.put('/', page), cache.addAll([...new Set(names)])]);
+  await Promise.all([cache.put('/', page), ...[...new Set(names)].map((name) => keepFile(cache, name))]);
   await self.skipWaiting();
+}
+
+/** @param {Cache} cache @param {string} name */
+async function keepFile(cache, name) {
+  const response = await fetch(name);
+  if (!response.ok) throw new Error(`${name}: ${response.status}`);
+  await cache.put(keyOf(name), response);
+}
+
+/** A file's address without the version in it. @param {string} address */
+function keyOf(address) {
+  return new URL(address, self.location.origin).pathname.replace(/^\/static\/[0-9a-f]{12}\//, '/static/');
 }
 
 /** @param {Request} request */
 async function answer(request) {
   const cache = await caches.open(KEPT);
-  const kept = await cache.match(request);
+  const key = keyOf(request.url);
+  const kept = await cache.match(key);
   try {
     const signal = kept === undefined ? undefined : AbortSignal.timeout(PATIENCE_MS);
     const response = await fetch(request, { signal });
-    if (response.status === 200) await cache.put(request, response.clone());
+    if (response.status === 200) await cache.put(key, response.clone());
     return response.status >= 500 && kept !== undefined ? kept : response;
   } catch (error) {
     if (kept !== undefined) return kept;

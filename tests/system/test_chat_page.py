@@ -6,6 +6,7 @@ import contextlib
 import pathlib
 import re
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.hostile import HOSTILE
 from tests.fake_llm import FakeLLM
 from tests.system.chat_people import PATIENT_MS, Person, arrive, leave
-from tests.system.stack import Stack, eventually
+from tests.system.stack import OPERATOR, Stack, eventually
 
 pytestmark = [
     pytest.mark.xdist_group("people"),
@@ -407,3 +408,30 @@ def test_without_a_network_it_opens_and_reads_and_takes_what_is_written(stack: S
     expect(anna.tick("From the tunnel")).to_have_attribute("aria-label", "Sending", timeout=PATIENT_MS)
     anna.context.set_offline(False)
     expect(anna.tick("From the tunnel")).to_have_attribute("aria-label", "Sent", timeout=PATIENT_MS)
+
+
+def files_asked_for(stack: Stack) -> int:
+    """How many requests for static files the api has answered, with a 304 or in full."""
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{stack.port}/metrics", headers={"Authorization": f"Bearer {OPERATOR}"}
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        text = answer.read().decode()
+    counted = re.findall(r'^parley_http_requests_total\{.*route="/static/.*\} (\S+)$', text, re.MULTILINE)
+    return int(sum(map(float, counted)))
+
+
+@pytest.mark.parametrize("service_workers", ["block", "allow"])
+def test_a_page_that_is_loaded_again_asks_for_no_file(stack: Stack, arriving: Arrive, service_workers: str) -> None:
+    """It has them all, under an address that would change with them; with the service worker between, and without."""
+    anna = arriving("Anna", service_workers=service_workers)
+    if service_workers == "allow":
+        anna.page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        anna.page.reload()
+        expect(anna.page.locator("html")).to_have_attribute("data-loaded", "true")
+    before = files_asked_for(stack)
+
+    anna.page.reload()
+    expect(anna.page.locator("html")).to_have_attribute("data-loaded", "true")
+
+    assert files_asked_for(stack) - before == 0
