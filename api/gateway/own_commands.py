@@ -80,6 +80,7 @@ class OwnCommands:
         return {"presence": await self._watch.watch(socket, WATCHED, known)}
 
     async def _type(self, socket: Socket, frame: Frame) -> Any:
+        check(socket.caller, Scope.CHATS_READ)
         self.typing(socket, self._own_room(socket, frame), on=frame.d["on"])
         return {}
 
@@ -101,7 +102,6 @@ class OwnCommands:
         Raises:
             RefusedFrame: they are not.
         """
-        check(socket.caller, Scope.CHATS_READ)
         room = self._hub.rooms.get(str(frame.chat))
         if room is None or socket.user_id not in room.members:
             raise _no_chat()
