@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, Text, Uuid, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, Text, Uuid
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import breakers, generations, purposes, quotas, spending, stops
 from models.base import Base, stored_by_value
 from models.jobs import Purpose
-from models.states import RUNNING, JobStatus, move, note_change
+from models.states import RUNNING, JobStatus, move
 
 
 class Outcome(enum.StrEnum):
@@ -140,34 +140,6 @@ def asked(session: Session, claims: Sequence[Claimed], *, model: str) -> set[str
         model=model,
     )
     return {row["id"] for row in rows}
-
-
-STILL_WORKING = "still_working"
-_NOTE = text("""
-    WITH given AS (
-        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:notes AS text[]))
-            AS given(id, attempt, note)
-    ), held AS MATERIALIZED (
-        SELECT given.id, given.note FROM jobs JOIN given USING (id)
-        WHERE jobs.attempt = given.attempt AND jobs.leased_by = :worker AND jobs.status = 'analyzing'
-        AND jobs.note IS DISTINCT FROM given.note
-        ORDER BY jobs.id FOR UPDATE OF jobs
-    )
-    UPDATE jobs SET note = held.note, updated_at = clock_timestamp() FROM held WHERE jobs.id = held.id
-    RETURNING jobs.id
-""")
-
-
-def note(session: Session, notes: Mapping[tuple[str, int], str | None], *, worker: str) -> None:
-    """Say of these attempts, by job id and attempt, that the model keeps silent, or that it no longer does."""
-    parameters = {
-        "ids": [job_id for job_id, _ in notes],
-        "attempts": [attempt for _, attempt in notes],
-        "notes": list(notes.values()),
-        "worker": worker,
-    }
-    noted = session.execute(_NOTE, parameters).scalars()
-    note_change(session, noted, status=JobStatus.ANALYZING)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 
-from models import attempts, heartbeats, leases, logs
+from models import heartbeats, leases, logs, silences
 from models.base import Session
 from tasks.llm.base import DEADLINE, LOST
 from tasks.runner import Hint, Runner
@@ -91,11 +91,11 @@ class Watch:
         silent_since = time.monotonic() - SILENT_SECONDS
         silent = {key for key, call in running.items() if not call.said and call.begun_at < silent_since}
         noted = self._noted & running.keys()
-        notes = {key: attempts.STILL_WORKING if key in silent else None for key in silent ^ noted}
+        notes = {key: silences.STILL_WORKING if key in silent else None for key in silent ^ noted}
         if notes:
             try:
                 with Session.begin() as session:
-                    attempts.note(session, notes, worker=self._runner.name)
+                    silences.note(session, notes, worker=self._runner.name)
             except SQLAlchemyError as error:
                 log.warning("watch_waits", error=type(error).__name__)
                 return

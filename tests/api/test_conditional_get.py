@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from models import attempts, dead_letters, jobs
+from models import dead_letters, jobs, silences
 from models.base import Session
 from models.owners import ANYONE
 from models.settings import Settings
@@ -42,7 +42,7 @@ def redrive(job_id: str) -> None:
 
 def note(job_id: str) -> None:
     with Session.begin() as session:
-        attempts.note(session, {(job_id, 1): attempts.STILL_WORKING}, worker=WORKER)
+        silences.note(session, {(job_id, 1): silences.STILL_WORKING}, worker=WORKER)
 
 
 @pytest.mark.parametrize(

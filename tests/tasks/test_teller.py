@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models import attempts
+from models import silences
 from models.base import Session
 from models.live.partial import PartialText
 from models.settings import Settings
@@ -137,6 +137,6 @@ def test_a_note_that_comes_late_changes_nothing(columns: dict[str, Any]) -> None
     before = the_job(late).updated_at
 
     with Session.begin() as session:
-        attempts.note(session, {(late, 1): attempts.STILL_WORKING}, worker=WORKER)
+        silences.note(session, {(late, 1): silences.STILL_WORKING}, worker=WORKER)
 
     assert (the_job(late).note, the_job(late).updated_at) == (None, before)
