@@ -1,8 +1,8 @@
 """The broker: what carries the hints, which is Redis unless RabbitMQ does, and for how long it is waited for.
 
 py-amqp has a time for connecting and one for writing. It has none for what it waits for afterwards, the confirmation
-of a message above all, and its ``read_timeout`` is swallowed where it reads: against a frozen RabbitMQ the dispatcher
-would never come back. So Celery's connections are ours (`bound_every_wait`).
+of a message above all, and its ``read_timeout`` is swallowed where it reads: a RabbitMQ that is frozen or was cut
+off held the dispatcher until its watchdog ended it. So Celery's connections are ours (`bound_every_wait`).
 """
 
 from __future__ import annotations
