@@ -114,6 +114,7 @@ def test_without_rabbitmq_jobs_are_accepted_and_each_is_answered_once_when_it_is
     stack: Stack, server: Fragile, proxy: FaultProxy, llm: FakeLLM, kind: str
 ) -> None:
     """Under load: none lost, none answered twice, and nobody has to start anything but RabbitMQ."""
+    running = {process.pid for name in ("dispatcher", "worker") for process in stack.of(name)}
     with Clients(stack, (stack.port,)) as clients:
         eventually(lambda: len(clients.accepted) > 10)
         with OUTAGES[kind](stack, server, proxy):
@@ -135,4 +136,5 @@ def test_without_rabbitmq_jobs_are_accepted_and_each_is_answered_once_when_it_is
     assert clients.failed == []
     assert ended == []
     assert max(per_message.values()) == 1
+    assert {process.pid for name in ("dispatcher", "worker") for process in stack.of(name)} == running
     eventually(stack.is_ready)
