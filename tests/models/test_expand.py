@@ -193,12 +193,14 @@ NARROWING = {
 }
 
 
+@pytest.mark.usefixtures("db")  # without rows, which some of it would not go with
 @pytest.mark.parametrize(("ddl", "line"), NARROWING.items())
 def test_what_would_break_old_code_is_found(servers: Servers, ddl: str, line: str) -> None:
     """Each way, on the tables as they are."""
     assert line in changed_by(servers, ddl)
 
 
+@pytest.mark.usefixtures("db")
 @pytest.mark.parametrize(
     "ddl",
     [
