@@ -6,6 +6,8 @@ more than one thread and `PATIENCE_SECONDS`.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import socketserver
 import threading
 from http import HTTPStatus
@@ -20,6 +22,8 @@ from models.settings import Settings
 
 PATIENCE_SECONDS = 2.0
 """For each read and write."""
+LONGEST_SECONDS = 5.0
+"""For all of a request: one that comes letter by letter keeps every read short."""
 
 log = logs.logger()
 
@@ -39,6 +43,7 @@ class Server(socketserver.TCPServer):
     """One process's; ``server_address`` has its port."""
 
     allow_reuse_address = True
+    longest_seconds = LONGEST_SECONDS
 
     def __init__(self, address: tuple[str, int], token: str, *more: Collector) -> None:
         self.token, self.page = token.encode(), metrics.page(*more)
@@ -52,6 +57,20 @@ class _Scrape(BaseHTTPRequestHandler):
     server: Server
     timeout = PATIENCE_SECONDS
     server_version, sys_version = "parley", ""
+
+    def handle(self) -> None:
+        """Hang up when it takes too long."""
+        hang_up = threading.Timer(self.server.longest_seconds, self._hang_up)
+        hang_up.daemon = True
+        hang_up.start()
+        try:
+            super().handle()
+        finally:
+            hang_up.cancel()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
         """The page, for whoever may read it."""

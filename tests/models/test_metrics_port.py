@@ -59,6 +59,27 @@ def test_whoever_says_nothing_holds_it_for_a_moment_only(server: Server, monkeyp
         assert ask(server)[0] == 200
 
 
+def test_whoever_speaks_letter_by_letter_is_hung_up_on(server: Server) -> None:
+    """Each of its reads is short."""
+    server.longest_seconds = 0.2
+    connected, ended = threading.Event(), threading.Event()
+
+    def speak() -> None:
+        with socket.create_connection(server.server_address[:2], timeout=5) as slow, contextlib.suppress(OSError):  # type: ignore[arg-type]
+            connected.set()
+            while not ended.wait(0.02):
+                slow.sendall(b"G")
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    try:
+        assert connected.wait(5)
+        assert ask(server)[0] == 200
+    finally:
+        ended.set()
+        thread.join()
+
+
 def test_a_port_that_is_taken_is_no_reason_not_to_work(server: Server) -> None:
     """It is said, and the process goes on."""
     taken = dataclasses.replace(Settings(), metrics_port=server.server_address[1])
