@@ -51,8 +51,9 @@ def on_starting(server: Any) -> None:
 def post_worker_init(worker: object) -> None:
     """The application is loaded: it may now learn when its worker stops."""
     import wsgi
-    from api import malformed
+    from api import ended_counts, malformed
 
+    ended_counts.merge(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     wsgi.stopping.worker = worker
     malformed.take_over(_settings)
 

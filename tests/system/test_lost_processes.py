@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 
 import psutil
@@ -28,13 +29,41 @@ def test_the_job_of_a_killed_worker_is_finished_by_another(stack: Stack) -> None
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["lost", "completed"]
 
 
+def folders_of_the_api(stack: Stack) -> set[str]:
+    """In which it counts."""
+    pids = [process.pid for process in stack.of("api")]
+    opened = {str(each.readlink()) for pid in pids for each in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+    return {each for each in opened if pathlib.Path(each).name.startswith(metrics_folder.PREFIX)}
+
+
+def test_what_killed_workers_of_an_api_counted_lies_in_one_file(stack: Stack) -> None:
+    """Its folder lies in memory, and its workers may be killed all night for taking too much of it."""
+    [folder] = map(pathlib.Path, folders_of_the_api(stack))
+    [api] = stack.of("api")
+    workers = psutil.Process(api.pid).children
+
+    def are_replaced(killed: list[psutil.Process]) -> bool:
+        return len(workers()) == len(killed) and not {*workers()} & {*killed}
+
+    for _ in range(3):
+        killed = workers()
+        for each in killed:
+            each.kill()
+        eventually(functools.partial(are_replaced, killed))
+        eventually(stack.is_ready)
+
+    def numbers() -> set[str]:
+        return {file.stem.removeprefix("counter_") for file in folder.glob("counter_*.db")}
+
+    eventually(lambda: numbers() <= {"ended", *(str(each.pid) for each in workers())})
+    assert "ended" in numbers()
+
+
 def test_what_a_killed_api_counted_in_is_removed_by_the_next(stack: Stack) -> None:
     """A machine that is up for a year has been killed at now and then."""
 
     def folders() -> set[str]:
-        pids = [process.pid for process in stack.of("api")]
-        opened = {str(each.readlink()) for pid in pids for each in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
-        return {each for each in opened if metrics_folder.PREFIX in each}
+        return folders_of_the_api(stack)
 
     [left] = folders()
     stack.kill("api")
