@@ -16,6 +16,7 @@ from api.gateway import frames, schemas
 from api.gateway.door import Answer, Credentials, Door
 from api.gateway.frames import Frame, RefusedFrame
 from api.gateway.hub import Hub
+from api.gateway.lines import Lines
 from api.gateway.own_commands import MOST_JOBS, OwnCommands, may
 from api.gateway.progress import Progress
 from api.gateway.sockets import Socket
@@ -36,8 +37,11 @@ def credentials_of(socket: Socket) -> Credentials:
 class Commands:
     """Those of one process."""
 
-    def __init__(self, hub: Hub, door: Door, broadcast: Broadcast, own: OwnCommands, progress: Progress) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917
+        self, hub: Hub, door: Door, broadcast: Broadcast, own: OwnCommands, progress: Progress, lines: Lines
+    ) -> None:
         self._hub, self._door, self._broadcast, self._own, self._progress = hub, door, broadcast, own, progress
+        self._lines = lines
         self._doers: Mapping[str, Callable[[Socket, Frame], Awaitable[Any]]] = {
             "send": self._send,
             "edit": self._edit,
@@ -80,11 +84,16 @@ class Commands:
         answer: Answer = await self._hub.ask(self._door.ask, method, path, credentials_of(socket), body)
         return answer
 
+    async def _write(self, socket: Socket, frame: Frame, method: str, path: str, body: Any = None) -> Answer:
+        """The same, of something that changes what is said in a chat."""
+        async with self._lines.turn(str(frame.chat)):
+            return await self.ask(socket, method, f"{_chat(frame)}/messages{path}", body)
+
     async def _send(self, socket: Socket, frame: Frame) -> Any:
         self._own.typing(socket, str(frame.chat), on=False)
         self._announce(socket, frame, "pending", "clientMsgId", "content", "replyTo")
         try:
-            answer = await self.ask(socket, "POST", f"{_chat(frame)}/messages", frame.d)
+            answer = await self._write(socket, frame, "POST", "", frame.d)
             return {**answer.wanted(), "replayed": answer.headers.get(REPLAYED) == "true"}
         except Exception:
             # Should it have been stored all the same, it is told as every message is.
@@ -103,10 +112,10 @@ class Commands:
 
     async def _edit(self, socket: Socket, frame: Frame) -> Any:
         body = {"content": frame.d["content"]}
-        return (await self.ask(socket, "PATCH", f"{_chat(frame)}/messages/{frame.d['seq']}", body)).wanted()
+        return (await self._write(socket, frame, "PATCH", f"/{frame.d['seq']}", body)).wanted()
 
     async def _delete(self, socket: Socket, frame: Frame) -> Any:
-        return (await self.ask(socket, "DELETE", f"{_chat(frame)}/messages/{frame.d['seq']}")).wanted()
+        return (await self._write(socket, frame, "DELETE", f"/{frame.d['seq']}")).wanted()
 
     async def _see(self, socket: Socket, frame: Frame) -> Any:
         return (await self.ask(socket, "POST", f"{_chat(frame)}/seen", {"seq": frame.d["seq"]})).wanted()
@@ -115,8 +124,7 @@ class Commands:
         return (await self.ask(socket, "POST", f"{_chat(frame)}/stop")).wanted()
 
     async def _regenerate(self, socket: Socket, frame: Frame) -> Any:
-        path = f"{_chat(frame)}/messages/{frame.d['seq']}/regenerate"
-        return (await self.ask(socket, "POST", path)).wanted()
+        return (await self._write(socket, frame, "POST", f"/{frame.d['seq']}/regenerate")).wanted()
 
     async def _see_all(self, socket: Socket, _: Frame) -> Any:
         return (await self.ask(socket, "POST", "/api/chats/seen-all")).wanted()

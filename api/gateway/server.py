@@ -28,6 +28,7 @@ from api.gateway.commands import Commands, credentials_of
 from api.gateway.door import Door
 from api.gateway.frames import BadFrame, Frame, RefusedFrame
 from api.gateway.hub import Hub
+from api.gateway.lines import Lines
 from api.gateway.news import News
 from api.gateway.own_commands import OwnCommands
 from api.gateway.presence import Watch
@@ -36,6 +37,7 @@ from api.gateway.sockets import CLOSE_SECONDS, Socket
 from api.gateway.standing import Standing
 from api.jobs import wire_time
 from api.tokens import Tokens
+from api.writers import SHARE
 from models import logs
 from models.live import chat_changes
 from models.settings import Settings
@@ -68,7 +70,8 @@ class Gateway:
         said = chat_changes.broadcast()
         self._watch = Watch(settings, self.hub, said)
         own = OwnCommands(settings, self.hub, self._door, broadcast=said, watch=self._watch, progress=self.progress)
-        self.commands = Commands(self.hub, self._door, said, own, self.progress)
+        self.lines = Lines(seconds=SHARE * settings.db_answer_seconds)
+        self.commands = Commands(self.hub, self._door, said, own, self.progress, self.lines)
         self.hub.closed = self._watch.unwatch
         self.hub.parted = lambda user: self.hub.later(self._watch.recheck(list(user.sockets)))
         self.news.heard_of = {
