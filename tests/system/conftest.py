@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from psycopg2 import extensions
 
+from models.base import Autocommit, Session
 from tests.conftest import Servers
 from tests.fake_llm import FakeLLM
 from tests.system.outages import FULL
@@ -14,6 +17,17 @@ from tests.system.stack import Stack
 
 # They mount file systems, as root, need a library that not every machine has, or wait for many leases.
 collect_ignore = [] if FULL else ["test_outages_disk.py", "test_clocks_apart.py", "test_poison.py"]
+
+
+@pytest.fixture(autouse=True)
+def _same_database() -> Iterator[None]:
+    """What a script called from here bound to a database of its own is this process's again for the next test."""
+    callback: Any = extensions.get_wait_callback()
+    bound = [(maker, maker.kw["bind"]) for maker in (Session, Autocommit)]
+    yield
+    for maker, bind in bound:
+        maker.configure(bind=bind)
+    extensions.set_wait_callback(callback)
 
 
 @pytest.fixture(scope="module")
