@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.announcements import LOCK_SPACE
-from models.kinds import Purpose
+from models.kinds import Purpose, QueueClass
 from models.quotas import TODAY
 from models.settings import Settings
 from models.spending import ERASED
@@ -32,7 +32,8 @@ BYTES_A_TOKEN = 3
 PROMPT_TOKENS = 200
 """Around a message."""
 MOST_NAMED = 1000
-"""Owners that are said to have used up their budget, or nearly; those that have spent most."""
+"""Owners that are said to have used up their budget, or nearly, though nothing of theirs waits; those that have spent
+most."""
 
 Hint = tuple[str, int]
 
@@ -84,7 +85,7 @@ class Purse:
     is_low: bool
     """The soft limit of all is reached."""
     empty: Sequence[str]
-    """Owners for whom nothing is left."""
+    """Owners for whom nothing is left, who spent most first: all of whom something waits, and `MOST_NAMED`."""
     low: Sequence[str]
     """Owners who have reached their soft limit, those of before among them."""
 
@@ -108,12 +109,19 @@ _USED = f"""
         SELECT owner, sum(spent) AS spent, sum(reserved) AS reserved FROM parts GROUP BY owner
     )
 """  # noqa: S608
+_CLASSES = f"('{QueueClass.INTERACTIVE}', '{QueueClass.BATCH}')"
+# Of whom something waits nobody may be left out: what is only taken back is stamped again at the next tick, before
+# the jobs of those who have something left.
 _LOOK = text(f"""
-    WITH {_USED}
+    WITH {_USED}, poor AS (
+        SELECT owner, row_number() OVER (ORDER BY spent DESC, owner) AS place FROM used
+        WHERE owner <> '{ERASED}' AND spent + reserved >= CAST(:owner_day AS numeric)
+    )
     SELECT COALESCE(sum(spent), 0) AS spent, COALESCE(sum(reserved), 0) AS reserved,
-           COALESCE((array_agg(owner ORDER BY spent DESC) FILTER (
-               WHERE owner <> '{ERASED}' AND spent + reserved >= CAST(:owner_day AS numeric)
-           ))[1\\:{MOST_NAMED}], '{{}}') AS empty,
+           (SELECT COALESCE(array_agg(owner ORDER BY place), '{{}}') FROM poor
+            WHERE place <= {MOST_NAMED} OR EXISTS (
+                SELECT FROM jobs WHERE jobs.owner = poor.owner AND queue_class IN {_CLASSES}
+                AND status IN {in_sql(WAITING)} AND due)) AS empty,
            COALESCE((array_agg(owner ORDER BY spent DESC) FILTER (
                WHERE owner <> '{ERASED}' AND spent * 100 >= CAST(:owner_day AS numeric) * :soft_percent
            ))[1\\:{MOST_NAMED}], '{{}}') AS low,

@@ -76,7 +76,7 @@ class Cashier:
     def _reached(self, purse: Purse) -> Iterator[tuple[Level, Sequence[str], Decimal]]:
         for level, is_of_all, owners in (
             (Level.LOW, purse.is_low, purse.low),
-            (Level.USED, purse.is_empty, purse.empty),
+            (Level.USED, purse.is_empty, purse.empty[: budgets.MOST_NAMED]),
         ):
             if self._allowed.day is not None and is_of_all:
                 yield level, [ALL], self._allowed.day

@@ -115,6 +115,40 @@ def test_a_crowd_that_has_nothing_left_stands_in_nobodys_way() -> None:
     assert [job_id for job_id, _ in tick(cashier(owner_day="0.1"))] == [rich]
 
 
+def test_of_a_crowd_of_any_size_nobody_who_waits_is_forgotten() -> None:
+    """More than are named where nothing waits; they would all be taken back, and stamped again before anybody else."""
+    create(owner="user:poor-0")
+    with Session.begin() as session:
+        session.execute(_CROWD, {"more": budgets.MOST_NAMED})
+        session.execute(_THEIR_SPENDING)
+    rich = create(owner="user:rich")
+    by = cashier(owner_day="0.1")
+
+    assert [job_id for job_id, _ in tick(by)] == [rich]
+    with Session() as session:
+        assert len(by.standing(session)["owners"]) == budgets.MOST_NAMED + 1
+
+
+def test_of_those_for_whom_nothing_waits_the_first_are_named() -> None:
+    """However many people have spent theirs: the api reads them once a second."""
+    with Session.begin() as session:
+        session.execute(_STRANGERS, {"people": budgets.MOST_NAMED + 5})
+
+    with Session() as session:
+        assert len(cashier(owner_day="0.1").standing(session)["owners"]) == budgets.MOST_NAMED
+
+
+_CROWD = text("""
+    INSERT INTO jobs SELECT (jsonb_populate_record(jobs, jsonb_build_object(
+        'id', gen_random_uuid(), 'owner', 'user:poor-' || number))).*
+    FROM jobs, generate_series(1, :more) AS number
+""")
+_SPENDING = """INSERT INTO spending SELECT {owner}, CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date), 'm',
+                      1, 1, 1, 0.1, 0 FROM {whom}"""
+_THEIR_SPENDING = text(_SPENDING.format(owner="owner", whom="jobs"))
+_STRANGERS = text(_SPENDING.format(owner="'user:' || number", whom="generate_series(1, :people) AS number"))
+
+
 def test_nobody_else_reserves_until_what_was_reserved_is_stored() -> None:
     """The announcer of the other class, perhaps in another dispatcher, would not know of it yet."""
     create()
