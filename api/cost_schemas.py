@@ -20,7 +20,9 @@ class SumsSchema(Schema):
     prompt_tokens = fields.Integer(required=True)
     completion_tokens = fields.Integer(required=True)
     cost = _money("Of those calls whose price is known; null: of none it is.")
-    unpriced_calls = fields.Integer(required=True, metadata={"description": "Those whose price is not known."})
+    unpriced_calls = fields.Integer(
+        required=True, metadata={"description": "Those whose cost is not known, or estimated."}
+    )
 
 
 class DaySchema(SumsSchema):

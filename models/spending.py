@@ -40,24 +40,26 @@ class Spending(Base):
     day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
     model: Mapped[str] = mapped_column(Text, primary_key=True)
     calls: Mapped[int] = mapped_column(BigInteger)
-    """Attempts whose tokens the model's server has counted, whatever became of them."""
+    """Attempts that were charged for, or may have been, whatever became of them."""
     prompt_tokens: Mapped[int] = mapped_column(BigInteger)
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
     cost: Mapped[Decimal | None] = mapped_column(Numeric)
     """Null: no price of any of them is known."""
     unpriced_calls: Mapped[int] = mapped_column(BigInteger)
+    """Those whose cost is not known, or estimated."""
 
 
 # Of attempts that have no tokens yet, as `models.quotas` counts: what is recorded twice is counted once.
 _COUNT = text(f"""
     INSERT INTO spending AS kept (owner, day, model, calls, prompt_tokens, completion_tokens, cost, unpriced_calls)
     SELECT jobs.owner, {TODAY}, COALESCE(attempts.model, ''), count(*), sum(COALESCE(given.prompt_tokens, 0)),
-           sum(COALESCE(given.completion_tokens, 0)), sum(given.cost), count(*) FILTER (WHERE given.cost IS NULL)
+           sum(COALESCE(given.completion_tokens, 0)), sum(given.cost),
+           count(*) FILTER (WHERE given.cost IS NULL OR given.prompt_tokens IS NULL)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:prompt_tokens AS int[]),
                 CAST(:completion_tokens AS int[]), CAST(:costs AS numeric[]))
         AS given(id, attempt, prompt_tokens, completion_tokens, cost)
     JOIN attempts ON attempts.job_id = given.id AND attempts.attempt = given.attempt
-        AND attempts.prompt_tokens IS NULL AND attempts.completion_tokens IS NULL
+        AND attempts.prompt_tokens IS NULL AND attempts.completion_tokens IS NULL AND attempts.cost IS NULL
     JOIN jobs ON jobs.id = given.id
     GROUP BY 1, 3 ORDER BY 1, 3
     ON CONFLICT (owner, day, model) DO UPDATE SET calls = kept.calls + excluded.calls,
@@ -73,7 +75,7 @@ Call = tuple[str, int, int | None, int | None, Decimal | None]
 
 def count(session: Session, calls: Iterable[Call]) -> None:
     """Add these calls to what their owners have spent. When it is to be called, `models.quotas.count` says."""
-    if counted := [call for call in calls if call[2] or call[3]]:
+    if counted := [call for call in calls if call[2] or call[3] or call[4]]:
         names = ("ids", "attempts", "prompt_tokens", "completion_tokens", "costs")
         session.execute(_COUNT, dict(zip(names, map(list, zip(*counted, strict=True)), strict=True)))
 

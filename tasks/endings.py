@@ -8,7 +8,16 @@ from models.attempts import Claimed, Ending, Outcome
 from models.prices import Price
 from tasks import retry
 from tasks.llm.base import Kind, ProviderError
+from tasks.llm.failures import OUT_OF_QUOTA, REFUSED_KEY, REJECTED, THROTTLED, UNAVAILABLE, UNREACHABLE
+from tasks.llm.tokens import estimate
 from tasks.summaries import Answer
+
+UNCHARGED = frozenset(
+    verdict.code for verdict in (UNREACHABLE, UNAVAILABLE, THROTTLED, OUT_OF_QUOTA, REFUSED_KEY, REJECTED)
+)
+"""The server never heard of it, or would not do it."""
+ESTIMATED = ", estimated"
+"""Behind the version of the price."""
 
 
 def completed(claimed: Claimed, answer: Answer, *, degraded: bool) -> Ending:
@@ -64,20 +73,24 @@ def released(claimed: Claimed, error: ProviderError | None = None, *, said: str 
     return dataclasses.replace(ending, text=said or None)
 
 
-def priced(ending: Ending, price: Price | None) -> Ending:
-    """With what its calls cost, if that is known.
+def priced(ending: Ending, price: Price | None, *, asked: str = "", said: str = "") -> Ending:
+    """With what its calls cost; estimated, if a server that may have charged for them did not say how much.
+
+    Otherwise a budget would never be used up where usage is not told, and whoever cancels each job in the middle of its
+    answer would be asked for nothing.
 
     Args:
         price: of the model that was asked; None: nobody has said.
+        asked: all that was sent to the model; empty: nothing.
+        said: by the model, as far as it came.
     """
     if price is None:
         return ending
-    is_counted = ending.prompt_tokens is not None and ending.completion_tokens is not None
-    if not (is_counted or price.is_free):
-        return ending
-    cost = price.cost(
-        prompt_tokens=ending.prompt_tokens or 0,
-        completion_tokens=ending.completion_tokens or 0,
-        cached_tokens=ending.cached_tokens,
-    )
-    return dataclasses.replace(ending, cost=cost, price_version=price.version)
+    prompt, completion, version = ending.prompt_tokens, ending.completion_tokens, price.version
+    if prompt is None or completion is None:
+        if asked and not price.is_free and ending.error_code not in UNCHARGED:
+            prompt, completion, version = estimate(asked), estimate(said), f"{price.version}{ESTIMATED}"
+        elif not price.is_free:
+            return ending
+    cost = price.cost(prompt_tokens=prompt or 0, completion_tokens=completion or 0, cached_tokens=ending.cached_tokens)
+    return dataclasses.replace(ending, cost=cost, price_version=version)

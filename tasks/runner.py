@@ -211,9 +211,14 @@ class Runner:
             ending = self._ending(running)
         finally:
             if ending is not None:
-                self.recorder.put(endings.priced(ending, self._prices.get(self._model(running))))
+                self.recorder.put(self._priced(running, ending))
             else:  # A bug: the trace is in the log, the lease runs out, and the reaper gives the job its next attempt.
                 self._done([_key(running.claimed)])
+
+    def _priced(self, running: Running, ending: Ending) -> Ending:
+        call = running.call
+        price, said = self._prices.get(self._model(running)), ending.text or "".join(call.said)
+        return endings.priced(ending, price, asked=call.asked, said=said)
 
     def _ending(self, running: Running) -> Ending:
         try:
@@ -240,6 +245,7 @@ class Runner:
 
     def _reply(self, running: Running, prompt: Prompt) -> Reply:
         ask = alone.in_turn if running.claimed.lost_count >= ALONE_FROM_LOST_COUNT else self.provider.reply
+        running.call.asked += prompt.message + "".join(turn["content"] for turn in prompt.turns)
         model = self._model(running)
         name = OFFLINE if model == OFFLINE else self.provider.name
         return traced.asked(

@@ -187,6 +187,8 @@ class Call:
         self.begun_at = time.monotonic()
         self.not_before: Sequence[str] = ()
         """Names that are taken off before what it says."""
+        self.asked = ""
+        """All that it was sent for: of several requests, one after the other."""
         self._said: Sequence[str] = ()
         self._is_aside = False
         self._ends_at = self.begun_at + seconds

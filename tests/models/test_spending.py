@@ -111,6 +111,17 @@ def test_calls_that_nobody_counted_leave_no_row() -> None:
     assert spent() == []
 
 
+def test_an_estimate_counts_once_and_as_not_known() -> None:
+    """It has no tokens, by which the others are told apart."""
+    one = ending(tokens=None, cost="0.5")
+
+    end(one)
+    end(one)
+
+    assert the_attempt(one.job_id, 1).cost == Decimal("0.5")
+    assert spent() == [("user:a", "some-model", 1, 0, Decimal("0.5"), 1)]
+
+
 def sql(statement: str, **given: object) -> None:
     with Session.begin() as session:
         session.execute(text(statement), given)

@@ -10,6 +10,7 @@ import pytest
 from models.attempts import Ending, Outcome
 from models.prices import Price
 from tasks import endings
+from tasks.llm.tokens import estimate
 
 DEAR = Price(version="7", input=Decimal(2), output=Decimal(8), cached_input=Decimal(1))
 FREE = Price(version="1", input=Decimal(0), output=Decimal(0), cached_input=Decimal(0))
@@ -36,3 +37,28 @@ def test_what_is_not_known_is_null_and_never_nought(
     priced = endings.priced(ending, price)
 
     assert (priced.cost, priced.price_version) == (cost, version)
+
+
+ASKED, SAID = "Why is the sky blue?", "Because of"
+ESTIMATED = Decimal(2 * estimate(ASKED) + 8 * estimate(SAID)) / 1_000_000
+CODES = ("provider_timeout", "provider_cut", "deadline_exceeded", "released", "provider_unavailable", "provider_auth")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_what_a_server_may_have_charged_for_is_estimated(code: str) -> None:
+    """Not what it refused, nor what never came to it."""
+    ending = dataclasses.replace(UNCOUNTED, error_code=code)
+
+    priced = endings.priced(ending, DEAR, asked=ASKED, said=SAID)
+
+    may_cost = code not in ("provider_unavailable", "provider_auth")
+    assert (priced.cost, priced.price_version) == ((ESTIMATED, "7, estimated") if may_cost else (None, None))
+    assert (priced.prompt_tokens, priced.completion_tokens) == (None, None)
+
+
+def test_nothing_is_estimated_that_is_known_or_was_not_asked() -> None:
+    """Nor what is free, nor where nobody has said a price."""
+    assert endings.priced(ENDING, DEAR, asked=ASKED, said=SAID).price_version == "7"
+    assert endings.priced(UNCOUNTED, DEAR, asked="", said="").cost is None
+    assert endings.priced(UNCOUNTED, FREE, asked=ASKED, said=SAID).cost == 0
+    assert endings.priced(UNCOUNTED, None, asked=ASKED, said=SAID).cost is None

@@ -29,6 +29,7 @@ class Slow:
 
     def reply(self, prompt: Prompt, call: Call) -> Reply:
         """Wait to be let go, or to be broken off."""
+        call.said = ["Because"]
         self.asked.release()
         while not self.answer.wait(0.02):
             if failure := call.failure():
@@ -135,14 +136,31 @@ class Counting(Slow):
         return Reply(text=prompt.message, model=self.model, usage=Usage(1000, 100, cached_tokens=1000))
 
 
-def test_an_attempt_is_noted_with_its_cost_at_the_price_of_the_model_that_was_asked(
-    db: Settings, tmp_path: pathlib.Path
-) -> None:
-    """And with the version of that price."""
+@pytest.fixture
+def dear(db: Settings, tmp_path: pathlib.Path) -> Settings:
+    """Where the model has a price."""
     path = tmp_path / "prices.toml"
     price = 'version = "7"\ninput = 4\ncached_input = 1\noutput = 8\n'
     path.write_text(f'currency = "USD"\n[models.slow]\n{price}')
-    runner = Runner(dataclasses.replace(db, prices_file=str(path)), Counting(), name="w")
+    return dataclasses.replace(db, prices_file=str(path))
+
+
+def test_a_call_that_is_broken_off_costs_what_it_probably_did(dear: Settings, model: Slow) -> None:
+    """What was sent, and what had come; were it nothing, no budget would hold who breaks all of them off."""
+    runner = Runner(dear, model, name="w")
+    job_id = create("Why is the sky blue?")
+    runner.take([(job_id, 0)])
+    assert model.asked.acquire(timeout=10)
+
+    runner.stop(grace_seconds=0.1)
+
+    attempt = the_attempt(job_id, 1)
+    assert (attempt.cost, attempt.price_version) == (Decimal(4 * 8 + 8 * 2) / 1_000_000, "7, estimated")
+
+
+def test_an_attempt_is_noted_with_its_cost_at_the_price_of_the_model_that_was_asked(dear: Settings) -> None:
+    """And with the version of that price."""
+    runner = Runner(dear, Counting(), name="w")
     job_id = create()
 
     runner.take([(job_id, 0)])
