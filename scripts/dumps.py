@@ -30,6 +30,10 @@ NO_PATIENCE = 0.5
 """Seconds to wait for a `make run` that is ending."""
 PROOF_SECONDS = 1800.0
 """For the invariants of a whole database: nobody waits for an answer, and a good file is not bad because it is long."""
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "HOME", "OPENSSL_CONF", "SSL_CERT_DIR", "SSL_CERT_FILE", "KRB5CCNAME")
+"""What PostgreSQL's programs need of the environment, besides ``PG…``. The product's own secrets are none of theirs."""
+UNSPEAKABLE = {"oauth_client_secret", "scram_client_key", "scram_server_key", "sslpassword"}
+"""Parts of an address for which libpq has no place but the command line, which everybody on the machine may read."""
 TABLES = """
     SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
         AND relnamespace = 'public'::regnamespace ORDER BY relname
@@ -98,22 +102,25 @@ def with_name(ours: Settings, name: str) -> Settings:
 
 
 def run(program: str, *arguments: str, on: Settings | None = None) -> str:
-    """What a program of PostgreSQL says on standard output. The address goes by the environment, which is private.
+    """What a program of PostgreSQL says on standard output.
+
+    It is told the whole address, certificates and all, on its command line; the password by the environment, which
+    is private.
 
     Raises:
         Refused: it failed, or is not there.
     """
-    dsn = extensions.parse_dsn(on.libpq_url) if on else {}
-    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
-    names |= {"sslmode": "PGSSLMODE", "target_session_attrs": "PGTARGETSESSIONATTRS"}
-    environment = {
-        **{key: value for key, value in os.environ.items() if key in ("PATH", "LD_LIBRARY_PATH", "TMPDIR")},
-        **{names[key]: str(value) for key, value in dsn.items() if key in names},
-    }
+    address = extensions.parse_dsn(on.libpq_url) if on else {}
+    if secret := UNSPEAKABLE & address.keys():
+        raise Refused(f"{program} can be told {min(secret)} only where everybody may read it: use a key without one.")
+    environment = {key: value for key, value in os.environ.items() if key in PASSED_ON or key.startswith("PG")}
+    if password := address.pop("password", None):
+        environment["PGPASSWORD"] = str(password)
     binary = packaged(program) or shutil.which(program)
     if binary is None:
         raise Refused(f"{program} is not there: install PostgreSQL's client programs, or requirements-local.txt.")
-    ran = subprocess.run([binary, *arguments], env=environment, capture_output=True, text=True, check=False)
+    command = [binary, *([f"--dbname={extensions.make_dsn(**address)}"] if address else []), *arguments]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode:
         said = ran.stderr.strip().splitlines()
         raise Refused(f"{program} failed: {said[0] if said else ran.returncode}")
@@ -142,10 +149,7 @@ def restored(ours: Settings, file: pathlib.Path, name: str) -> Settings:
         except psycopg2.errors.InsufficientPrivilege:
             raise Refused("This role may make no database: ALTER ROLE … CREATEDB.") from None
     theirs = with_name(ours, name)
-    run(
-        *("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", "--jobs=2", f"--dbname={name}", str(file)),
-        on=theirs,
-    )
+    run("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", "--jobs=2", str(file), on=theirs)
     with contextlib.closing(connect(theirs)) as connection, connection.cursor() as cursor:
         # A dump has no statistics, and without them every statement is planned as if tables were empty.
         cursor.execute("ANALYZE")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pathlib
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2 import extensions
 
 from models import settings
 from models.live import client
@@ -159,3 +162,37 @@ def test_a_command_says_in_a_sentence_why_not(capsys: pytest.CaptureFixture[str]
     assert "is no file" in capsys.readouterr().err
     assert restore.main([], nowhere) == 2
     assert "make restore FILE" in capsys.readouterr().out
+
+
+def test_a_program_is_told_the_whole_address_and_nobody_else_the_password(
+    there: Settings, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that Parley believes is believed here too; what else is in the environment stays there."""
+    told = tmp_path / "told.json"
+    program = tmp_path / "program"
+    says = f"import json, os, sys; open({str(told)!r}, 'w').write(json.dumps([sys.argv[1:], dict(os.environ)]))"
+    program.write_text(f"#!{sys.executable}\n{says}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(dumps, "packaged", lambda _: str(program))
+    monkeypatch.setenv("PGSSLCERT", "/of/the/client.crt")
+    monkeypatch.setenv("HOME", "/of/certificates")
+    monkeypatch.setenv("TOKEN_KEY", "not theirs")
+    demands = "sslmode=verify-full&sslrootcert=/a/ca.pem&channel_binding=require&options=-c%20work_mem%3D8MB"
+    address = f"postgresql://me:s%20cret@db1:1,db2:2/shop?{demands}"
+
+    dumps.run("pg_dump", "--more", on=replace(there, database_url=address))
+
+    (address, more), environment = json.loads(told.read_text())
+    where = {"host": "db1,db2", "port": "1,2", "user": "me", "dbname": "shop"}
+    how = {"sslmode": "verify-full", "sslrootcert": "/a/ca.pem", "channel_binding": "require"}
+    asked = extensions.parse_dsn(address.removeprefix("--dbname="))
+    assert (asked, more) == (where | how | {"options": "-c work_mem=8MB"}, "--more")
+    wanted = {"PGPASSWORD": "s cret", "PGSSLCERT": "/of/the/client.crt", "HOME": "/of/certificates"}
+    assert wanted.items() <= environment.items()
+    assert "TOKEN_KEY" not in environment
+
+
+def test_a_secret_that_only_a_command_line_could_carry_is_refused(there: Settings) -> None:
+    """The passphrase of a client's key."""
+    with pytest.raises(Refused, match="told sslpassword only where everybody may read it"):
+        dumps.run("pg_dump", on=replace(there, database_url="postgresql://me@db1/shop?sslpassword=secret"))
