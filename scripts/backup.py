@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from models.settings import Settings
-from scripts import dumps
+from scripts import beside, dumps
 from scripts.dumps import Refused
 
 LOCK = 0x5041524C42
@@ -95,9 +95,8 @@ def _written(ours: Settings, draft: pathlib.Path) -> dict[str, int]:
 
 
 def _checked(ours: Settings, draft: pathlib.Path, held: Mapping[str, int]) -> None:
-    name = f"parley_check_{uuid.uuid4().hex[:8]}"
-    try:
-        theirs = dumps.restored(ours, draft, name)
+    with beside.made(ours, beside.called(dumps.name_of(ours), "check")) as theirs:
+        dumps.load(draft, into=theirs)
         with contextlib.closing(dumps.connect(theirs)) as connection, connection.cursor() as cursor:
             found = dumps.counts(cursor)
         if found != held:
@@ -105,8 +104,6 @@ def _checked(ours: Settings, draft: pathlib.Path, held: Mapping[str, int]) -> No
             raise Damaged(", ".join(f"{each}: {held.get(each)} rows, restored {found.get(each)}" for each in differing))
         if broken := dumps.broken(theirs):
             raise Damaged("; ".join(broken))
-    finally:
-        dumps.drop(ours, name)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import psycopg2
 from psycopg2 import extensions, sql
+from sqlalchemy.exc import SQLAlchemyError
 
 import local.postgres
 from local.errors import CannotStart
@@ -90,6 +92,24 @@ def connect(ours: Settings) -> Any:
     return connection
 
 
+@contextlib.contextmanager
+def spoken() -> Iterator[None]:
+    """Whatever the database refuses becomes a sentence.
+
+    Raises:
+        Refused
+    """
+    try:
+        yield
+    except (psycopg2.Error, SQLAlchemyError) as error:
+        raise Refused(f"The database refused: {first_line(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """What it says, without the lines that explain where."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def name_of(ours: Settings) -> str:
     """Of the database."""
     return str(extensions.parse_dsn(ours.libpq_url)["dbname"])
@@ -98,7 +118,8 @@ def name_of(ours: Settings) -> str:
 def with_name(ours: Settings, name: str) -> Settings:
     """The same with another database of the same server."""
     head, _, tail = ours.database_url.partition("?")
-    return replace(ours, database_url=head.rsplit("/", 1)[0] + f"/{name}" + (f"?{tail}" if tail else ""))
+    path = f"/{quote(name, safe='')}"
+    return replace(ours, database_url=head.rsplit("/", 1)[0] + path + (f"?{tail}" if tail else ""))
 
 
 def run(program: str, *arguments: str, on: Settings | None = None) -> str:
@@ -137,29 +158,16 @@ def counts(cursor: Any) -> dict[str, int]:
     return held
 
 
-def restored(ours: Settings, file: pathlib.Path, name: str) -> Settings:
-    """Make a database of this name, and put into it what the file holds.
+def load(file: pathlib.Path, *, into: Settings) -> None:
+    """Put into an empty database what the file holds.
 
     Raises:
-        Refused: it cannot be made, or the file is damaged.
+        Refused: the file is damaged.
     """
-    with contextlib.closing(connect(ours)) as connection, connection.cursor() as cursor:
-        try:
-            cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-        except psycopg2.errors.InsufficientPrivilege:
-            raise Refused("This role may make no database: ALTER ROLE … CREATEDB.") from None
-    theirs = with_name(ours, name)
-    run("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", "--jobs=2", str(file), on=theirs)
-    with contextlib.closing(connect(theirs)) as connection, connection.cursor() as cursor:
+    run("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", "--jobs=2", str(file), on=into)
+    with contextlib.closing(connect(into)) as connection, connection.cursor() as cursor:
         # A dump has no statistics, and without them every statement is planned as if tables were empty.
         cursor.execute("ANALYZE")
-    return theirs
-
-
-def drop(ours: Settings, name: str) -> None:
-    """Remove a database, if it is there."""
-    with contextlib.closing(connect(ours)) as connection, connection.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def broken(ours: Settings) -> list[str]:

@@ -33,6 +33,7 @@ EXCUSED = {
     (smells.sql_of_parts, "migrations/versions/0005_chats.py"): "three conditions, written in the lines above",
     (smells.sql_of_parts, "scripts/dumps.py"): "names of databases and tables, quoted by psycopg2's own composition",
     (smells.sql_of_parts, "scripts/restore.py"): "as in dumps.py",
+    (smells.sql_of_parts, "scripts/beside.py"): "as in dumps.py",
     (smells.unbounded_waiting, "tasks/llm/openai_compatible.py"): "its transport is the next one",
     (smells.unbounded_waiting, "tasks/llm/transport.py"): "tasks/llm/wire.py bounds each wait of its connections",
 }

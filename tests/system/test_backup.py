@@ -18,7 +18,7 @@ from psycopg2 import extensions
 from models import settings
 from models.live import client
 from models.settings import Settings
-from scripts import backup, dumps, restore
+from scripts import backup, beside, dumps, restore
 from scripts.dumps import Refused
 from tests.conftest import Servers
 
@@ -32,7 +32,7 @@ def there(worker_id: str) -> Iterator[Settings]:
     ours = settings.from_environment(servers.environment)
     yield ours
     for name in names(ours):
-        dumps.drop(dumps.with_name(ours, "postgres"), name)
+        beside.drop(dumps.with_name(ours, "postgres"), name)
 
 
 def names(ours: Settings) -> list[str]:
@@ -41,7 +41,7 @@ def names(ours: Settings) -> list[str]:
     with contextlib.closing(dumps.connect(beside)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT datname FROM pg_database")
         known = [row[0] for row in cursor.fetchall()]
-    return [name for name in known if name.startswith((dumps.name_of(ours), "parley_check_"))]
+    return [name for name in known if name.startswith(dumps.name_of(ours))]
 
 
 def ask(ours: Settings, statement: str) -> Any:
@@ -105,15 +105,14 @@ def test_a_backup_that_does_not_hold_what_was_there_gets_no_name(
     there: Settings, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The restored rows are counted, not believed."""
-    restored = dumps.restored
+    load = dumps.load
 
-    def lossy(ours: Settings, file: pathlib.Path, name: str) -> Settings:
-        theirs = restored(ours, file, name)
-        ask(theirs, "DELETE FROM sessions")
-        return theirs
+    def lossy(file: pathlib.Path, *, into: Settings) -> None:
+        load(file, into=into)
+        ask(into, "DELETE FROM sessions")
 
     fill(there)
-    monkeypatch.setattr(dumps, "restored", lossy)
+    monkeypatch.setattr(dumps, "load", lossy)
 
     with pytest.raises(backup.Damaged, match="sessions: 501 rows, restored 0"):
         backup.backup(there, tmp_path)
