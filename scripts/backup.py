@@ -7,7 +7,7 @@ people wrote: it is made for its owner only.
     python -m scripts.backup [FOLDER]          (default: `backups/` of the data folder, PARLEY_DATA)
 
 The database is ``DATABASE_URL``, or that of `make run`. Exit code 0: the file is there, and good. 1: it is not good.
-2: it cannot be made, or another is being made.
+2: it cannot be made, or another is being made. Whoever ends it by a signal finds nothing left of it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import os
 import pathlib
 import sys
 import time
-import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from models.settings import Settings
-from scripts import beside, dumps
+from scripts import beside, drafts, dumps, endings
 from scripts.dumps import Refused
 
 LOCK = 0x5041524C42
@@ -44,6 +44,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except Refused as why:
         print(why, file=sys.stderr)
         return 2
+    except OSError as why:
+        print(f"The backup cannot be written: {why}", file=sys.stderr)
+        return 2
     except Damaged as why:
         print(f"The backup is not good, and was removed: {why}", file=sys.stderr)
         return 1
@@ -56,41 +59,46 @@ def backup(ours: Settings, folder: pathlib.Path) -> str:
     Raises:
         Refused, Damaged
     """
-    begun, name = time.monotonic(), f"parley-{dumps.stamp()}.dump"
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{name}.{uuid.uuid4().hex[:8]}"
-    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        held = _written(ours, draft)
-        written = time.monotonic()
-        _checked(ours, draft, held)
-        draft.rename(folder / name)
-    finally:
-        draft.unlink(missing_ok=True)
-    size = (folder / name).stat().st_size / 2**20
+    begun, name = time.monotonic(), dumps.name_of(ours)
+    begin = drafts.stem(name)
+    # The connection is what has the lock: it stays until the proof is done.
+    with dumps.spoken(), contextlib.closing(dumps.connect(ours)) as connection, connection.cursor() as cursor:
+        _refuse_company(cursor)
+        folder.mkdir(parents=True, exist_ok=True)
+        drafts.sweep(folder, begin)
+        beside.sweep(cursor, name, "check")
+        with drafts.draft(folder, begin) as draft:
+            held = _written(ours, cursor, draft)
+            written = time.monotonic()
+            _checked(ours, draft, held)
+            file = drafts.finish(draft, begin)
     return (
-        f"{folder / name}: {sum(held.values())} rows of {len(held)} tables, {size:.1f} MB in {written - begun:.1f} s, "
-        f"restored and compared in {time.monotonic() - written:.1f} s"
+        f"{file}: {sum(held.values())} rows of {len(held)} tables, {file.stat().st_size / 2**20:.1f} MB in "
+        f"{written - begun:.1f} s, restored and compared in {time.monotonic() - written:.1f} s"
     )
 
 
-def _written(ours: Settings, draft: pathlib.Path) -> dict[str, int]:
+def _refuse_company(cursor: Any) -> None:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))
+    if not cursor.fetchone()[0]:
+        raise Refused("Another backup of this database is being made.")
+
+
+def _written(ours: Settings, cursor: Any, draft: pathlib.Path) -> dict[str, int]:
     """How many rows of each table are in it: both the dump and the counting see one snapshot."""
-    with contextlib.closing(dumps.connect(ours)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))
-        if not cursor.fetchone()[0]:
-            raise Refused("Another backup of this database is being made.")
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        cursor.execute("SELECT pg_export_snapshot()")
-        [snapshot] = cursor.fetchone()
-        held = dumps.counts(cursor)
-        if "alembic_version" not in held:
-            raise Refused("This database holds no Parley: there is nothing to back up.")
-        dumps.run(
-            *("pg_dump", "--format=custom", "--no-owner", "--no-privileges"),
-            *(f"--snapshot={snapshot}", f"--file={draft}"),
-            on=ours,
-        )
+    cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    cursor.execute("SELECT pg_export_snapshot()")
+    [snapshot] = cursor.fetchone()
+    held = dumps.counts(cursor)
+    if "alembic_version" not in held:
+        raise Refused("This database holds no Parley: there is nothing to back up.")
+    dumps.run(
+        *("pg_dump", "--format=custom", "--no-owner", "--no-privileges"),
+        *(f"--snapshot={snapshot}", f"--file={draft}"),
+        on=ours,
+    )
+    # The proof takes long, and an open snapshot would keep every dead row until then.
+    cursor.execute("COMMIT")
     return held
 
 
@@ -107,4 +115,5 @@ def _checked(ours: Settings, draft: pathlib.Path, held: Mapping[str, int]) -> No
 
 
 if __name__ == "__main__":
+    endings.exit_when_told()
     sys.exit(main(sys.argv[1:], os.environ))

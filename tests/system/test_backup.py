@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
+import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,9 +21,9 @@ from psycopg2 import extensions
 from models import settings
 from models.live import client
 from models.settings import Settings
-from scripts import backup, beside, dumps, restore
+from scripts import backup, beside, drafts, dumps, restore
 from scripts.dumps import Refused
-from tests.conftest import Servers
+from tests.conftest import ROOT, Servers
 
 pytestmark = pytest.mark.xdist_group("people")
 
@@ -99,6 +102,27 @@ def test_one_backup_at_a_time(there: Settings, tmp_path: pathlib.Path) -> None:
             backup.backup(there, tmp_path)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_backup_at_a_time_until_it_is_proved(
+    there: Settings, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof is the longer half."""
+    load, during = dumps.load, []
+
+    def overtaken(file: pathlib.Path, *, into: Settings) -> None:
+        load(file, into=into)
+        with pytest.raises(Refused, match="Another backup"):
+            backup.backup(there, tmp_path)
+        during.append(names(there))
+
+    monkeypatch.setattr(dumps, "load", overtaken)
+
+    backup.backup(there, tmp_path)
+
+    [[*_, checked]] = during
+    assert "_check_" in checked
+    assert file_of(tmp_path).is_file()
 
 
 def test_a_backup_that_does_not_hold_what_was_there_gets_no_name(
@@ -195,3 +219,133 @@ def test_a_secret_that_only_a_command_line_could_carry_is_refused(there: Setting
     """The passphrase of a client's key."""
     with pytest.raises(Refused, match="told sslpassword only where everybody may read it"):
         dumps.run("pg_dump", on=replace(there, database_url="postgresql://me@db1/shop?sslpassword=secret"))
+
+
+BEING_PROVED = """
+import runpy, sys
+from scripts import dumps
+def waits(file, *, into):
+    print("being proved", flush=True)
+    sys.stdin.read()
+dumps.load = waits
+runpy.run_module("scripts.backup", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def being_proved(there: Settings, tmp_path: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
+    """A backup that has written its file, and stays at the proof."""
+    command = [sys.executable, "-c", BEING_PROVED, str(tmp_path)]
+    environment = {**os.environ, "DATABASE_URL": there.database_url, "REDIS_URL": there.redis_url}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "being proved\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        assert [name for name in names(there) if "_check_" in name]
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_backup_that_is_told_to_stop_leaves_nothing(
+    there: Settings, tmp_path: pathlib.Path, being_proved: subprocess.Popen[str], told: signal.Signals
+) -> None:
+    """Neither a second copy of what people wrote, nor a file, nor a traceback."""
+    being_proved.send_signal(told)
+    _, said = being_proved.communicate()
+
+    assert (being_proved.returncode, said) == (128 + told, "")
+    assert list(tmp_path.iterdir()) == []
+    assert names(there) == [dumps.name_of(there)]
+
+
+def test_what_a_killed_backup_left_goes_with_the_next(
+    there: Settings, tmp_path: pathlib.Path, being_proved: subprocess.Popen[str]
+) -> None:
+    """But no database and no file of anybody else, and no draft that somebody writes."""
+    mine = dumps.name_of(there)
+    others = [f"{mine}_check_of_prices", f"{mine}_b_check_0123abcd"]
+    for name in others:
+        ask(there, f"CREATE DATABASE {name} TEMPLATE template0")
+    strangers = tmp_path / f".{drafts.stem('another')}-20261127-031500.dump.0123abcd"
+    strangers.touch()
+    being_proved.kill()
+    being_proved.wait()
+    # The server has noticed when the lock is to be had.
+    with contextlib.closing(dumps.connect(there)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", (backup.LOCK,))
+
+    with drafts.draft(tmp_path, drafts.stem(mine)) as written:
+        backup.backup(there, tmp_path)
+        left = sorted(tmp_path.iterdir())
+
+    [made] = [path for path in left if not path.name.startswith(".")]
+    assert left == sorted([strangers, written, made])
+    assert sorted(names(there)) == sorted([mine, *others])
+
+
+def test_a_file_takes_nobodys_name(there: Settings, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says which database it is of, and two of one second are two."""
+    monkeypatch.setattr(dumps, "stamp", lambda: "20261127-031500")
+    begin = f"parley-{dumps.name_of(there)}-20261127-031500"
+    taken = tmp_path / f"{begin}.dump"
+    taken.write_text("somebody's")
+
+    said = backup.backup(there, tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{begin}-2.dump", taken.name]
+    assert taken.read_text() == "somebody's"
+    assert f"{begin}-2.dump" in said
+
+
+def test_a_file_takes_nobodys_name_where_there_are_no_links(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a stick, or a share."""
+
+    def none(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(dumps, "stamp", lambda: "20261127-031500")
+    monkeypatch.setattr(os, "link", none)
+    for text in ("first", "second"):
+        with drafts.draft(tmp_path, "parley") as path:
+            path.write_text(text)
+            drafts.finish(path, "parley")
+
+    held = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert held == {"parley-20261127-031500.dump": "first", "parley-20261127-031500-2.dump": "second"}
+
+
+def test_a_file_has_its_name_only_when_disk_has_the_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is called done only when the disk has the name."""
+    synced, fsync = [], os.fsync
+
+    def seen(file: int) -> None:
+        synced.append((pathlib.Path(f"/proc/self/fd/{file}").resolve(), sorted(tmp_path.glob("*.dump"))))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    with drafts.draft(tmp_path, "parley") as path:
+        name = drafts.finish(path, "parley")
+
+    assert synced == [(path, []), (tmp_path, [name])]
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(
+    there: Settings, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a traceback."""
+    (tmp_path / "file").touch()
+
+    code = backup.main(
+        [str(tmp_path / "file" / "folder")], {"DATABASE_URL": there.database_url, "REDIS_URL": "redis://x"}
+    )
+
+    assert code == 2
+    assert "cannot be written" in capsys.readouterr().err
