@@ -48,7 +48,7 @@ def parsed(said: str | None) -> Parent | None:
     """What a ``traceparent`` says; None if it says nothing that W3C's Trace Context allows.
 
     >>> parsed("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-    Parent(trace_id=14534003970880926236639535384665436572, span_id=13235353014750950193, flags=1)
+    Parent(trace_id=14576827793038113322513871894673895836, span_id=13235353014750950193, flags=1)
     >>> parsed("00-00000000000000000000000000000000-b7ad6b7169203331-01")
     """
     found = _TRACEPARENT.fullmatch(said or "")

@@ -84,7 +84,8 @@ def test_the_urgent_job_of_a_caller_overtakes_its_others(stack: Stack) -> None:
     assert {stack.finished(job_id)["status"] for job_id in others} == {"completed"}
     [row] = stack.sql(TURNS, now["at"], urgent, others)
     assert row["later"] > 0
-    assert row["between"] <= SMALLEST_WINDOW + SLOTS
+    # Before it come those that are announced already, and those of an announcer that had looked before it was there.
+    assert row["between"] <= 2 * SMALLEST_WINDOW + SLOTS
 
 
 def test_a_waiting_job_shows_its_place(stack: Stack) -> None:

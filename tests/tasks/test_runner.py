@@ -29,7 +29,6 @@ class Slow:
 
     def reply(self, prompt: Prompt, call: Call) -> Reply:
         """Wait to be let go, or to be broken off."""
-        call.said = ["Because"]
         self.asked.release()
         while not self.answer.wait(0.02):
             if failure := call.failure():
@@ -145,8 +144,18 @@ def dear(db: Settings, tmp_path: pathlib.Path) -> Settings:
     return dataclasses.replace(db, prices_file=str(path))
 
 
-def test_a_call_that_is_broken_off_costs_what_it_probably_did(dear: Settings, model: Slow) -> None:
+class Begun(Slow):
+    """A model that has said its first word."""
+
+    def reply(self, prompt: Prompt, call: Call) -> Reply:
+        """And then no more."""
+        call.said = ["Because"]
+        return super().reply(prompt, call)
+
+
+def test_a_call_that_is_broken_off_costs_what_it_probably_did(dear: Settings) -> None:
     """What was sent, and what had come; were it nothing, no budget would hold who breaks all of them off."""
+    model = Begun()
     runner = Runner(dear, model, name="w")
     job_id = create("Why is the sky blue?")
     runner.take([(job_id, 0)])
