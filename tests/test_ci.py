@@ -57,6 +57,16 @@ def test_it_tests_scans_and_builds_before_it_releases() -> None:
     assert all(job["timeout-minutes"] for job in jobs.values())
 
 
+def test_it_has_the_history_that_old_code_comes_from_and_may_not_skip_it() -> None:
+    """A shallow clone has no older revision, and the test of a rolling upgrade would be skipped in silence."""
+    checkout = next(step for step in steps("test") if step.get("uses", "").startswith("actions/checkout@"))
+    run = next(step for step in steps("test") if "bash .ci/run" in step.get("run", ""))
+
+    assert checkout["with"]["fetch-depth"] == 0
+    assert 'safe.directory "$GITHUB_WORKSPACE"' in run["run"]
+    assert run["env"]["REQUIRE_HISTORY"] == "1"
+
+
 def test_it_gives_compose_the_secrets_that_it_demands() -> None:
     """One that is missing stops it."""
     demanded = set(re.findall(r"\$\{(\w+):\?", (ROOT / "deploy/compose.yaml").read_text()))
@@ -76,7 +86,7 @@ def test_it_trusts_no_more_than_it_must() -> None:
     assert not any("${{" in commands(job) for job in workflow()["jobs"])
     for job in workflow()["jobs"]:
         checkouts = [step for step in steps(job) if "checkout" in step.get("uses", "")]
-        assert [step["with"] for step in checkouts] == [{"persist-credentials": False}]
+        assert [step["with"]["persist-credentials"] for step in checkouts] == [False]
 
 
 @pytest.mark.parametrize("job", ["test", "scan", "image", "release"])

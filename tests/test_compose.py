@@ -136,3 +136,10 @@ def test_postgresql_logs_no_statement_of_ours() -> None:
         assert words in services()["postgres"]["command"]
         name, _, value = words.partition("=")
         assert re.search(rf"{name}\W+{value}", launcher)
+
+
+def test_who_calls_the_world_can_reach_it_and_nobody_else() -> None:
+    """Workers ask the model; dispatchers post notifications and tell of budgets (NOTIFY_WEBHOOK_URL, BUDGET_WEBHOOK_URL)."""
+    out = {name for name, each in services().items() if "outside" in each["networks"]}
+
+    assert out == {"nginx", "dispatcher", "worker", "worker-batch"}

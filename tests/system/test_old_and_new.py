@@ -54,6 +54,8 @@ OLD = os.environ.get("PARLEY_OLD") or before_the_newest_migration()
 def old(tmp_path: pathlib.Path, stack: Stack, llm: FakeLLM) -> Iterator[Stack]:
     """The product as it was, on the same servers; nothing of it runs yet."""
     if not OLD:
+        if os.environ.get("REQUIRE_HISTORY") == "1":
+            pytest.fail("REQUIRE_HISTORY=1, but git has no older revision here")
         pytest.skip("git has no older revision here")
     files = git("archive", "--format=tar", OLD)
     assert files, f"git has no files of {OLD}"
