@@ -139,7 +139,7 @@ def test_postgresql_logs_no_statement_of_ours() -> None:
 
 
 def test_who_calls_the_world_can_reach_it_and_nobody_else() -> None:
-    """Workers ask the model; dispatchers post notifications and tell of budgets (NOTIFY_WEBHOOK_URL, BUDGET_WEBHOOK_URL)."""
+    """Workers ask the model; dispatchers post notifications, and tell of budgets."""
     out = {name for name, each in services().items() if "outside" in each["networks"]}
 
     assert out == {"nginx", "dispatcher", "worker", "worker-batch"}
