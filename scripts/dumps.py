@@ -72,7 +72,8 @@ def database(environ: Mapping[str, str], *, idle: bool) -> Iterator[Settings]:
         raise Refused(str(error)) from None
     server = local.postgres.start(folder.path)
     try:
-        yield replace(ours, database_url=server.url)
+        # Not just put in: SQLAlchemy wants the driver named, which the settings see to.
+        yield settings.from_environment({**environ, "DATABASE_URL": server.url})
     finally:
         server.stop()
         os.close(lock)

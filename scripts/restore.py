@@ -35,6 +35,8 @@ from scripts import beside, dumps, endings
 from scripts.dumps import Refused
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOODBYE_SECONDS = 2.0
+"""Who has hung up, we too, is known to the server for a moment more."""
 CONNECTED = """
     SELECT DISTINCT COALESCE(NULLIF(application_name, ''), usename) FROM pg_stat_activity
     WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY 1 LIMIT 5
@@ -139,9 +141,16 @@ def _refuse_company(server: Any, name: str) -> None:
         cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (LOCK, name))
         if not cursor.fetchone()[0]:
             raise Refused("Another backup is being put in the place of this database.")
-        cursor.execute(CONNECTED, (name,))
-        if found := [row[0] for row in cursor.fetchall()]:
-            raise Refused(f"The database is in use by {', '.join(found)}: stop everything of Parley first.")
+        until = time.monotonic() + GOODBYE_SECONDS
+        while found := _connected(cursor, name):
+            if time.monotonic() > until:
+                raise Refused(f"The database is in use by {', '.join(found)}: stop everything of Parley first.")
+            time.sleep(0.05)
+
+
+def _connected(cursor: Any, name: str) -> list[str]:
+    cursor.execute(CONNECTED, (name,))
+    return [row[0] for row in cursor.fetchall()]
 
 
 def _refuse_silence(ours: Settings) -> None:

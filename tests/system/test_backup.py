@@ -222,12 +222,14 @@ def test_a_secret_that_only_a_command_line_could_carry_is_refused(there: Setting
 
 
 BEING_PROVED = """
-import runpy, sys
+import runpy, signal, sys
 from scripts import dumps
 def waits(file, *, into):
     print("being proved", flush=True)
     sys.stdin.read()
 dumps.load = waits
+for each in (signal.SIGINT, signal.SIGHUP):  # whoever runs the tests may have them ignored
+    signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
 runpy.run_module("scripts.backup", run_name="__main__")
 """
 

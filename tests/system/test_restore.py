@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -64,6 +65,19 @@ def test_a_redis_that_does_not_answer_is_asked_first(
     assert code == 2
     assert "Redis does not answer" in capsys.readouterr().err
     assert names(there) == [dumps.name_of(there)]
+
+
+def test_the_database_of_make_run_is_started_restored_into_and_backed_up(
+    file: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the commands as they are typed, while nothing runs and no address is set."""
+    with tempfile.TemporaryDirectory() as data:
+        pathlib.Path(data).chmod(0o755)  # PostgreSQL runs as another user where this runs as root
+        environ = {"PARLEY_DATA": data}
+
+        codes = [restore.main([str(file)], environ), backup.main([str(file.parent / "again")], environ)]
+
+    assert (codes, capsys.readouterr().err) == ([0, 0], "")
 
 
 def test_a_redis_that_goes_meanwhile_is_asked_again(
