@@ -11,7 +11,7 @@ import pytest
 from tests.system.recipes import MAKE_RUN, block, shell
 from tests.system.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.outage]
 SETTINGS = {"ALLOW_GUESTS": "true", "REGISTRATION": "open"}
 ALSO = ("worker-batch",)
 ACCOUNTS, BATCHES, DASHBOARD, OPERATE = (
