@@ -21,7 +21,7 @@ from models.jobs import Purpose
 from models.mentions import Span
 from tasks import summaries
 from tasks.llm import chat_prompts
-from tasks.llm.base import Kind, Prompt, ProviderError, Usage
+from tasks.llm.base import Kind, Prompt, ProviderError
 from tasks.llm.prompts import messages_for
 from tasks.llm.tokens import Estimator, estimate
 from tasks.summaries import Answer, Ask
@@ -57,11 +57,11 @@ def answer(claimed: Claimed, ask: Ask, limits: Limits) -> Answer:
     try:
         reply = ask(prompt)
     except ProviderError as error:
-        error.usage = _with(spent, error.usage)
+        error.usage = summaries.added(spent, error.usage)
         raise
     if reply.usage is not None:
         ESTIMATOR.learn(limits.model, estimated=estimated, reported=reply.usage.prompt_tokens)
-    return Answer(dataclasses.replace(reply, usage=_with(spent, reply.usage)))
+    return Answer(dataclasses.replace(reply, usage=summaries.added(spent, reply.usage)))
 
 
 def _tolerated(claimed: Claimed, context: Context, limits: Limits) -> int | None:
@@ -71,11 +71,6 @@ def _tolerated(claimed: Claimed, context: Context, limits: Limits) -> int | None
         if folding.is_full(tokens=tokens, budget=limits.tokens, unseen=context.unseen):
             return folding.VERBATIM
     return folding.MOST_VERBATIM if context.may_catch_up else None
-
-
-def _with(spent: Usage | None, more: Usage | None) -> Usage | None:
-    """What a job has used in all."""
-    return more if spent is None else summaries.added(spent, more)
 
 
 def title(claimed: Claimed, ask: Ask, _: Limits) -> Answer:

@@ -51,8 +51,8 @@ def answer(claimed: Claimed, ask: Ask) -> Answer:
     return Answer(Reply(text=folded, model=reply.model, usage=reply.usage), answered)
 
 
-def catch_up(chat_id: str, ask: Ask, *, tolerated: int = MOST_VERBATIM) -> Usage:
-    """Fold what the next prompt could not show, before it is made: three steps at most. What they cost.
+def catch_up(chat_id: str, ask: Ask, *, tolerated: int = MOST_VERBATIM) -> Usage | None:
+    """Fold what the next prompt could not show, before it is made: three steps at most. What they cost, as `added`.
 
     Whoever made the prompt without it would leave messages out. If a step fails, that is what
     happens: a reply without the oldest of them is better than none.
@@ -63,7 +63,7 @@ def catch_up(chat_id: str, ask: Ask, *, tolerated: int = MOST_VERBATIM) -> Usage
     Raises:
         ProviderError: the call was broken off, and nobody waits for a reply any more.
     """
-    spent = Usage(0, 0)
+    spent: Usage | None = None
     for _ in range(STEPS_BEFORE_REPLY):
         with Session.begin() as session:
             step = summary_steps.read_before_reply(session, chat_id, tolerated=tolerated)
@@ -92,10 +92,10 @@ def _answered(step: Step, ask: Ask) -> tuple[Answered, Reply]:
     return Answered(step=step, summary=asked.understood(reply), model=reply.model), reply
 
 
-def added(spent: Usage, more: Usage | None) -> Usage:
-    """Tokens of both."""
-    if more is None:
-        return spent
+def added(spent: Usage | None, more: Usage | None) -> Usage | None:
+    """Tokens of both, as far as a server has said; None: of neither. (Were that 0, nobody would estimate them.)"""
+    if spent is None or more is None:
+        return spent or more
     return Usage(
         spent.prompt_tokens + more.prompt_tokens,
         spent.completion_tokens + more.completion_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -161,7 +162,17 @@ def test_before_a_reply_what_a_prompt_cannot_show_is_folded(
 
     assert len(model.prompts) == steps
     assert state(chat)["last_seq"] - state(chat)["summarized_seq"] == left
-    assert spent == Usage(40 * steps, 2 * steps)
+    assert spent == (Usage(40 * steps, 2 * steps) if steps else None)
+
+
+def test_steps_whose_cost_nobody_told_did_not_cost_nothing(chat: str, model: Scribe) -> None:
+    """Then what was sent for is estimated (`tasks.endings`)."""
+
+    def ask(prompt: Prompt) -> Reply:
+        return dataclasses.replace(model.reply(prompt, Call(seconds=60)), usage=None)
+
+    assert summaries.catch_up(chat, ask) is None
+    assert model.prompts
 
 
 def test_a_step_that_fails_before_a_reply_is_counted_and_does_without(chat: str, model: Scribe) -> None:
@@ -170,7 +181,7 @@ def test_a_step_that_fails_before_a_reply_is_counted_and_does_without(chat: str,
 
     spent = [summaries.catch_up(chat, lambda prompt: model.reply(prompt, Call(seconds=60))) for _ in range(4)]
 
-    assert spent == [Usage(40, 2)] * 3 + [Usage(0, 0)]
+    assert spent == [Usage(40, 2)] * 3 + [None]
     assert len(model.prompts) == 3
     assert state(chat)["rests"]
 
