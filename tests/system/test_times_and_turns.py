@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import http.client
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.system.stack import Stack, eventually
 
 pytestmark = pytest.mark.xdist_group("system")
 SLOTS = 4
-SETTINGS = {"WORKER_SLOTS": str(SLOTS), "LLM_TOTAL_SECONDS": "20"}
+SETTINGS = {"WORKER_SLOTS": str(SLOTS), "LLM_TOTAL_SECONDS": "70"}
 
 TURNS = """
     SELECT count(*) FILTER (WHERE theirs.started_at > mine.started_at) AS later,
@@ -39,6 +41,17 @@ def create(stack: Stack, message: str, *, address: str = "127.0.0.1", **fields: 
     return str(answer["jobId"])
 
 
+@contextlib.contextmanager
+def all_slots_taken(stack: Stack) -> Iterator[None]:
+    """Nothing else can begin in here, however long its steps take; their jobs are cancelled at the end."""
+    busy = [create(stack, f"[[latency-ms=60000]] {number}") for number in range(SLOTS)]
+    eventually(lambda: {stack.job(job_id)["status"] for job_id in busy} == {"analyzing"})
+    yield
+    for job_id in busy:
+        status, job = stack.request("DELETE", f"/api/jobs/{job_id}")
+        assert (status, [attempt["outcome"] for attempt in job["attempts"]]) == (200, ["cancelled"]), "a slot was free"
+
+
 def test_a_scheduled_job_begins_when_its_time_has_come(stack: Stack) -> None:
     """Not before, and without anybody's doing."""
     run_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
@@ -54,13 +67,10 @@ def test_a_scheduled_job_begins_when_its_time_has_come(stack: Stack) -> None:
 
 def test_a_job_nobody_begins_in_time_fails(stack: Stack) -> None:
     """All slots are taken for longer than it wants to wait; it was never tried."""
-    busy = [create(stack, f"[[latency-ms=4000]] {number}") for number in range(SLOTS)]
-    eventually(lambda: {stack.job(job_id)["status"] for job_id in busy} == {"analyzing"})
-
-    job = stack.finished(create(stack, "In vain", ttlSeconds=1))
+    with all_slots_taken(stack):
+        job = stack.finished(create(stack, "In vain", ttlSeconds=1))
 
     assert (job["status"], job["error"]["code"], job["attempts"]) == ("failed", "deadline_exceeded", [])
-    assert {stack.finished(job_id)["status"] for job_id in busy} == {"completed"}
 
 
 def test_a_quiet_caller_need_not_wait_for_a_noisy_ones_backlog(stack: Stack) -> None:
@@ -90,11 +100,10 @@ def test_the_urgent_job_of_a_caller_overtakes_its_others(stack: Stack) -> None:
 
 def test_a_waiting_job_shows_its_place(stack: Stack) -> None:
     """From the announcer's count, which is a second old at most."""
-    busy = [create(stack, f"[[latency-ms=3000]] {number}") for number in range(SLOTS)]
-    eventually(lambda: {stack.job(job_id)["status"] for job_id in busy} == {"analyzing"})
-    waiting = [create(stack, f"Wait {number}") for number in range(3)]
+    with all_slots_taken(stack):
+        waiting = [create(stack, f"Wait {number}") for number in range(3)]
 
-    eventually(lambda: [stack.job(job_id)["queuePosition"] for job_id in waiting] == [1, 2, 3])
+        eventually(lambda: [stack.job(job_id)["queuePosition"] for job_id in waiting] == [1, 2, 3])
 
-    assert {stack.job(job_id)["waitReason"] for job_id in waiting} == {"behind"}
-    assert {stack.finished(job_id)["status"] for job_id in [*busy, *waiting]} == {"completed"}
+        assert {stack.job(job_id)["waitReason"] for job_id in waiting} == {"behind"}
+    assert {stack.finished(job_id)["status"] for job_id in waiting} == {"completed"}
