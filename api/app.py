@@ -59,6 +59,7 @@ from api.limits import Limits
 from api.oversight import Lately
 from api.queue import Queue
 from api.reader import Reader
+from api.redis_figures import RedisFigures
 from api.tokens import Tokens
 from api.waiters import Waiters
 from api.wake import Waker
@@ -111,6 +112,7 @@ def create_app(
         "writers": Writers(answer_seconds=settings.db_answer_seconds),
         "waiters": Waiters(settings, stopping=stopping),
         "installation": Installation(settings.data_folder),
+        "redis_figures": RedisFigures(settings),
         "stopping": stopping,
         "started": time.monotonic(),
     }

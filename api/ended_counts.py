@@ -12,13 +12,16 @@ import os
 import pathlib
 import shutil
 import struct
+from collections.abc import Iterator
 
 from prometheus_client.mmap_dict import MmapedDict
 
 from models import logs
 
 KINDS = ("counter", "histogram")
-"""Of prometheus-client's files; there are no others here."""
+"""Of prometheus-client's files: what only grows, so that the dead's still counts."""
+STANDING = "gauge_livesum"
+"""How things stand in a worker; of the dead, nothing does."""
 ENDED = "ended"
 """In the place of a process number."""
 
@@ -37,10 +40,17 @@ def merge(folder: str) -> None:
         except OSError:
             return
         for kind in KINDS:
-            for file in where.glob(f"{kind}_*.db"):
-                number = file.stem.removeprefix(f"{kind}_")
-                if number.isdigit() and not _lives(int(number)):
-                    _add(file, to=where / f"{kind}_{ENDED}.db")
+            for file in _of_the_dead(where, kind):
+                _add(file, to=where / f"{kind}_{ENDED}.db")
+        for file in _of_the_dead(where, STANDING):
+            file.unlink()
+
+
+def _of_the_dead(where: pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
+    for file in where.glob(f"{kind}_*.db"):
+        number = file.stem.removeprefix(f"{kind}_")
+        if number.isdigit() and not _lives(int(number)):
+            yield file
 
 
 def _lives(pid: int) -> bool:

@@ -11,9 +11,9 @@ import time
 
 from flask import Blueprint, Flask, Response, current_app, g, request
 from prometheus_client import Counter, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 from api import access
-from api.installation import Installation
 from models import metrics, process_figures
 from models.metrics import QUICK, Words
 
@@ -64,9 +64,10 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
 @access.scraper
 def show_metrics() -> Response:
     """What has been counted, as text. Its reader has ``METRICS_TOKEN``, or is an operator."""
-    installation: Installation = current_app.extensions["parley"]["installation"]
+    parley = current_app.extensions["parley"]
+    asked: list[Collector] = [parley["installation"], parley["redis_figures"]]
     response = Response(
-        generate_latest(metrics.page(installation, pids=process_figures.master_and_workers)),
+        generate_latest(metrics.page(*asked, pids=process_figures.master_and_workers)),
         content_type=metrics.CONTENT_TYPE,
     )
     response.headers["Cache-Control"] = "no-store"

@@ -25,7 +25,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import queue
 
 import models
-from models import prepared, waiting
+from models import database_metrics, prepared, waiting
 from models.settings import Settings
 
 # expire_on_commit=False: a view may serialise what it has just committed.
@@ -73,11 +73,13 @@ def open_database(settings: Settings, *, name: str, answers: bool = False) -> En
     """
     models.load_tables()  # a foreign key names a table that its own module need not import
     engine = _engine(settings, name, overflow=POOL_OVERFLOW, answers=answers, planning={})
+    database_metrics.watch(engine, pool="transactions", size=settings.db_pool_size + POOL_OVERFLOW)
     Session.configure(bind=engine)
     # A pool of its own: switching a connection back and forth would cost the round trip that autocommit saves.
     autocommit = _engine(
         settings, name, overflow=0, answers=answers, planning=prepared.PLANNING, isolation_level="AUTOCOMMIT"
     )
+    database_metrics.watch(autocommit, pool="statements", size=settings.db_pool_size)
     Autocommit.configure(bind=autocommit)
     return engine
 
@@ -191,6 +193,7 @@ def _engine(
         connect_args={
             "application_name": f"parley {name}",
             "options": _options(statement_seconds, planning),
+            "cursor_factory": database_metrics.TimedCursor,
             **connecting,
         },
         **options,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, disable_created_metrics, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics, values
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -41,6 +41,11 @@ def counter(name: str, meaning: str, *labels: str) -> Counter:
 def histogram(name: str, meaning: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
     """A family of this process's that sorts by size."""
     return Histogram(name, meaning, labels, buckets=buckets, registry=REGISTRY)
+
+
+def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    """A family of how things stand in this process; of an api, the sum of its workers that live."""
+    return Gauge(name, meaning, labels, registry=REGISTRY, multiprocess_mode="livesum")
 
 
 class Words:

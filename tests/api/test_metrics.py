@@ -23,7 +23,7 @@ from api import installation
 from api.gateway import counts
 from api.gateway.metrics import GatewayFigures
 from api.installation import Installation
-from models import figures, heartbeats, metrics
+from models import figures, heartbeats, metrics, otlp
 from models.base import Session
 from models.figures import Figures
 from models.metrics import REGISTRY, Words
@@ -222,6 +222,7 @@ def test_every_metric_stands_in_the_reference_and_every_one_there_exists(scraped
     """Whoever builds a board looks it up there: name, kind and labels."""
     assert counts.DELIVERED
     assert tasks.metrics.ATTEMPTS
+    assert otlp.SPANS
     a_job()
     Sampler(every=15).tick()  # counts the day's jobs
     standing: Any = SimpleNamespace(sockets=(), users=(), rooms=(), is_up=True, lag_seconds=0.0)
