@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import pathlib
 import re
 import shutil
@@ -50,7 +51,8 @@ def test_it_tests_scans_and_builds_before_it_releases() -> None:
     assert "bash .ci/run" in commands("test")
     assert "pip-audit==" in commands("scan")
     assert "-r requirements.txt -r requirements-traces.txt" in commands("scan")
-    assert "docker build" in commands("image")
+    assert "docker build --pull" in commands("image")
+    assert "deploy/mended_holes.sh" in commands("image")
     assert "-f deploy/compose.yaml up" in commands("image")
     assert set(jobs["release"]["needs"]) == set(jobs) - {"release"}
     assert jobs["release"]["if"] == "github.ref_type == 'tag'"
@@ -85,8 +87,9 @@ def test_it_trusts_no_more_than_it_must() -> None:
     assert [name for name, job in workflow()["jobs"].items() if "permissions" in job] == ["release"]
     assert not any("${{" in commands(job) for job in workflow()["jobs"])
     for job in workflow()["jobs"]:
-        checkouts = [step for step in steps(job) if "checkout" in step.get("uses", "")]
-        assert [step["with"]["persist-credentials"] for step in checkouts] == [False]
+        [checkout] = [step["with"] for step in steps(job) if "checkout" in step.get("uses", "")]
+        history = {"fetch-depth": 0} if job == "test" else {}
+        assert checkout == {"persist-credentials": False} | history
 
 
 @pytest.mark.parametrize("job", ["test", "scan", "image", "release"])
@@ -98,6 +101,40 @@ def test_bash_takes_its_commands(job: str) -> None:
     checked = subprocess.run([bash, "-n"], input=commands(job), capture_output=True, text=True, check=False)
 
     assert checked.stderr == ""
+
+
+UPGRADE = """
+NOTE: This is only a simulation!
+Inst base-files [12.4] (12.5 Debian:12.15/oldstable [amd64])
+{}
+3 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.
+"""
+MENDED = "Inst liblzma5 [5.4.1-1] (5.4.1-1+deb12u2 Debian-Security:12/oldstable-security [amd64])"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [(UPGRADE.format(""), 0, ""), (UPGRADE.format(MENDED), 1, f"{MENDED}\n"), ("E: nothing is known", 2, "")],
+)
+def test_an_image_with_a_hole_that_debian_has_mended_is_refused(
+    tmp_path: pathlib.Path, answer: str, code: int, said: str
+) -> None:
+    """Not one that differs otherwise; and no answer is none."""
+    bash = shutil.which("bash") or pytest.skip("there is no bash here")
+    apt = tmp_path / "apt-get"
+    apt.write_text(f"#!{bash}\n[ $1 = update ] || cat <<'END'\n{answer}\nEND\n")
+    apt.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    ran = subprocess.run(
+        [bash, "-c", (ROOT / "deploy/mended_holes.sh").read_text()],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stdout) == (code, said)
 
 
 CHANGELOG = """# Changes
