@@ -86,6 +86,7 @@ def interrupted(script: Script, number: signal.Signals, *arguments: str, lines: 
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.outage
 def test_a_batch_that_is_killed_and_resumed_twice_ends_with_one_line_for_each_prompt(
     stack: Stack, llm: FakeLLM, script: Script
 ) -> None:
@@ -293,6 +294,7 @@ def test_a_server_that_is_not_there_ends_with_3(script: Script) -> None:
     assert (ran.returncode, "Traceback" in ran.stderr) == (3, False)
 
 
+@pytest.mark.outage
 def test_a_server_that_comes_back_is_asked_again(stack: Stack, script: Script) -> None:
     """A restart in the middle costs nothing."""
     (script.folder / "prompts.txt").write_text("".join(f"[[latency-ms=300]] Again {n}\n" for n in range(100)))

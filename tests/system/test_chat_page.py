@@ -343,6 +343,7 @@ def test_it_is_quick_steady_and_for_everybody(stack: Stack, arriving: Arrive, lo
         assert (kept, anna.page.evaluate("Object.keys(localStorage).join()")) == (0, "parley.side.v1")
 
 
+@pytest.mark.outage
 def test_what_is_live_and_what_is_left_without_a_gateway(stack: Stack, arriving: Arrive) -> None:
     """Who is there, who writes, what another tab sends; a killed gateway costs seconds and no message."""
     anna, ben = arriving("Anna"), arriving("Ben")

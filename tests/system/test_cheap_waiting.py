@@ -285,6 +285,7 @@ def test_a_second_attempt_begins_its_text_anew(stack: Stack, llm: FakeLLM) -> No
     assert texts == events[-1][1]["result"] == "Echo: Second attempt"
 
 
+@pytest.mark.outage
 def test_a_model_that_keeps_silent_for_long_is_noted_until_it_speaks(stack: Stack) -> None:
     """People who wait are told that it is being worked on."""
     job_id = stack.create("[[latency-ms=7500]] [[chunks=4]] [[chunk-ms=700]] Silence")
@@ -295,6 +296,7 @@ def test_a_model_that_keeps_silent_for_long_is_noted_until_it_speaks(stack: Stac
     assert notes.count("still_working") == 1
 
 
+@pytest.mark.outage
 def test_an_erased_redis_costs_a_waiter_nothing(stack: Stack, broker: Broker, asking: Asking) -> None:
     """Neither one that is parked nor one that watches."""
     job_id = stack.create(SLOW_TALK)
@@ -312,6 +314,7 @@ def test_an_erased_redis_costs_a_waiter_nothing(stack: Stack, broker: Broker, as
 
 
 @pytest.mark.parametrize(("lose", "restore"), [(Broker.stop, Broker.start), (Broker.freeze, Broker.thaw)])
+@pytest.mark.outage
 def test_waiters_are_answered_without_redis(
     stack: Stack, broker: Broker, asking: Asking, lose: Callable[[Broker], None], restore: Callable[[Broker], None]
 ) -> None:
@@ -339,6 +342,7 @@ def test_waiters_are_answered_without_redis(
     eventually(lambda: any(name == "text" for name, _, _ in list(Events(stack, stack.create(SLOW_TALK)))[:-2]))
 
 
+@pytest.mark.outage
 def test_an_api_that_stops_answers_its_waiters_first(stack: Stack, asking: Asking) -> None:
     """STOP_GRACE_SECONDS is 20 here; nobody has to wait for it."""
     job_id = stack.create("[[latency-ms=9000]] Stop")
