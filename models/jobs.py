@@ -301,9 +301,3 @@ def cancel_all(session: Session, job_ids: Sequence[str], *, reader: str) -> int:
                WHERE job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.finished_at IS NULL""",
     )
     return len(moved)
-
-
-def count_all(session: Session) -> dict[JobStatus, int]:
-    """How many jobs there are in each status. Reads the whole table: for tests and benchmarks."""
-    rows = session.execute(text("SELECT status, count(*) FROM jobs GROUP BY status"))
-    return {JobStatus(status): count for status, count in rows}

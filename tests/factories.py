@@ -7,7 +7,8 @@ import secrets
 import uuid
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session as OrmSession
 
 from api.guest_secrets import GuestSecrets
 from api.tokens import Tokens
@@ -31,6 +32,11 @@ TOKEN_KEY = "a-key-of-the-tests-of-43-characters-12345678"
 def now() -> dt.datetime:
     """The present, by this machine, which is the database's too."""
     return dt.datetime.now(dt.UTC)
+
+
+def count_jobs(session: OrmSession) -> dict[JobStatus, int]:
+    """How many there are in each status."""
+    return dict(session.execute(select(Job.status, func.count()).group_by(Job.status)).all())
 
 
 def a_job(**columns: Any) -> str:

@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from models import jobs
 from models.base import Session
+from tests.factories import count_jobs
 
 JSON = "application/json"
 NESTED = "[" * 10_000 + "]" * 10_000
@@ -97,7 +97,7 @@ def test_a_bad_body_is_refused_and_stores_nothing(
     assert [(error["pointer"], error["code"]) for error in problem.get("errors", [])] == where
     assert is_problem(response, status)
     with Session() as session:
-        assert jobs.count_all(session) == {}
+        assert count_jobs(session) == {}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_line_that_is_nested_too_deeply_is_named_and_nothing_is_stored(client:
     assert response.status_code == 422
     assert [(error["line"], error["code"]) for error in response.get_json()["errors"]] == [(2, "json_too_deep")]
     with Session() as session:
-        assert jobs.count_all(session) == {}
+        assert count_jobs(session) == {}
 
 
 @pytest.mark.parametrize(

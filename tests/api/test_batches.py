@@ -16,13 +16,13 @@ from werkzeug.test import TestResponse
 
 from api import queue, results, uploads
 from api.app import create_app
-from models import jobs, snapshots
+from models import snapshots
 from models.attempts import Ending, Outcome, record
 from models.base import Session
 from models.jobs import Job
 from models.settings import Settings
 from models.states import JobStatus
-from tests.factories import ask, change, claim
+from tests.factories import ask, change, claim, count_jobs
 
 NDJSON = "application/x-ndjson"
 UNKNOWN = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
@@ -550,4 +550,4 @@ def test_ten_thousand_prompts_are_one_batch(app: Flask) -> None:
 
     assert (response.status_code, response.get_json()["total"]) == (201, 10_000)
     with Session() as session:
-        assert jobs.count_all(session) == {JobStatus.CREATED: 10_000}
+        assert count_jobs(session) == {JobStatus.CREATED: 10_000}

@@ -14,11 +14,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from api.job_schemas import JobSchema
-from models import jobs, leases
+from models import leases
 from models.attempts import Ending, Outcome, record
 from models.base import Session
 from models.states import JobStatus
-from tests.factories import a_job, ask, change, claim, create, now, the_attempt, the_job
+from tests.factories import a_job, ask, change, claim, count_jobs, create, now, the_attempt, the_job
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -32,7 +32,7 @@ def post(client: FlaskClient, *, key: str | None = None, **body: object) -> tupl
 
 def rows() -> int:
     with Session() as session:
-        return sum(jobs.count_all(session).values())
+        return sum(count_jobs(session).values())
 
 
 def test_a_message_becomes_a_job(client: FlaskClient) -> None:

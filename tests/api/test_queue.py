@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import queue
-from models import jobs, snapshots
+from models import snapshots
 from models.base import Session
 from models.jobs import QueueClass
 from models.states import JobStatus
-from tests.factories import a_job
+from tests.factories import a_job, count_jobs
 
 Limited = Callable[..., FlaskClient]
 
@@ -114,7 +114,7 @@ def test_above_an_owners_backlog_nothing_of_that_owner_is_accepted(limited: Limi
     assert answers[2].get_json()["code"] == "owner_backlog_full"
     assert int(answers[2].headers["Retry-After"]) > 0
     with Session() as session:
-        assert jobs.count_all(session) == {JobStatus.CREATED: 2}
+        assert count_jobs(session) == {JobStatus.CREATED: 2}
 
 
 def test_an_owners_limit_looks_at_the_snapshot_too(limited: Limited) -> None:

@@ -17,7 +17,7 @@ from models.errors import BatchCancelled, BatchNotFound, IdempotencyKeyReused
 from models.jobs import Job, JobType, QueueClass
 from models.owners import ANYONE
 from models.states import JobStatus
-from tests.factories import a_job, claim, create, now, the_attempt, the_job
+from tests.factories import a_job, claim, count_jobs, create, now, the_attempt, the_job
 
 pytestmark = pytest.mark.usefixtures("db")
 OWNER = "address:192.0.2.1"
@@ -52,7 +52,7 @@ def jobs_of(batch_id: str) -> list[Job]:
 
 def stored() -> int:
     with Session() as session:
-        return sum(jobs.count_all(session).values())
+        return sum(count_jobs(session).values())
 
 
 def through(some: Any, batch_id: str) -> None:
