@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 
 ROUNDS, REQUESTS = 60, 200
 
@@ -28,7 +29,7 @@ def _measure() -> None:
     from werkzeug.test import EnvironBuilder  # noqa: PLC0415
 
     from api import metrics as hook  # noqa: PLC0415
-    from models import metrics  # noqa: PLC0415
+    from models import database_metrics, metrics  # noqa: PLC0415
 
     def application(*, is_counted: bool) -> Flask:
         app = Flask("floor")
@@ -51,9 +52,25 @@ def _measure() -> None:
         rounds = [(taken(plain), taken(counted)) for _ in range(ROUNDS)]
         before, after = (min(each) for each in zip(*rounds, strict=True))
         print(f"{method:4} {before:6.1f} us without, {after:6.1f} us with: {after - before:.1f} us")
+    in_use = database_metrics.IN_USE.labels("transactions")
+
+    def borrow() -> None:
+        in_use.inc()
+        in_use.dec()
+
+    timed = min(_microseconds(lambda: database_metrics.SECONDS.observe(0.0007)) for _ in range(ROUNDS))
+    borrowed = min(_microseconds(borrow) for _ in range(ROUNDS))
+    print(f"a statement: {timed:.1f} us; a connection borrowed and given back: {borrowed:.1f} us")
     begun = time.process_time()
     size = len(generate_latest(metrics.page()))
     print(f"a scrape of {size} bytes: {(time.process_time() - begun) * 1e3:.1f} ms")
+
+
+def _microseconds(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    for _ in range(REQUESTS):
+        work()
+    return (time.process_time() - begun) / REQUESTS * 1e6
 
 
 if __name__ == "__main__":
