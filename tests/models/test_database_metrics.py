@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from models import prepared
+from models import base, prepared
 from models.base import Autocommit, Session, bare
 from models.metrics import REGISTRY
 from models.settings import Settings
@@ -18,14 +18,26 @@ pytestmark = pytest.mark.usefixtures("db")
 ONE = text("SELECT 1 AS one")
 KEPT = text("SELECT CAST(:number AS integer) AS kept").execution_options(prepared=True)
 WRONG = text("SELECT nothing FROM nowhere")
+BREAK = text("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 def timed() -> float:
     return REGISTRY.get_sample_value("parley_database_statement_duration_seconds_count") or 0
 
 
-def in_use(pool: str) -> float | None:
-    return REGISTRY.get_sample_value("parley_database_pool_in_use", {"pool": pool})
+def shown(family: str, pool: str) -> float:
+    return REGISTRY.get_sample_value(f"parley_database_pool_{family}", {"pool": pool}) or 0
+
+
+@pytest.fixture
+def engines(bound: Settings) -> Iterator[None]:
+    """New ones, of which nobody has borrowed anything yet."""
+    before = Session.kw["bind"], Autocommit.kw["bind"]
+    base.open_database(bound, name="tests")
+    yield
+    for maker, bind in zip((Session, Autocommit), before, strict=True):
+        maker.kw["bind"].dispose()
+        maker.configure(bind=bind)
 
 
 @contextlib.contextmanager
@@ -68,23 +80,30 @@ def test_many_rows_are_one_statement() -> None:
     assert timed() - before == 2
 
 
-def test_what_is_borrowed_is_given_back(db: Settings) -> None:
+@pytest.mark.usefixtures("engines")
+def test_what_is_borrowed_is_given_back() -> None:
     """Also where the connection broke."""
+
+    def in_use() -> tuple[float, float]:
+        return shown("in_use", "transactions"), shown("in_use", "statements")
+
     with Session.begin() as session:
         session.execute(ONE)
-        assert (in_use("transactions"), in_use("statements")) == (1, 0)
+        assert in_use() == (1, 0)
     with bare():
-        assert (in_use("transactions"), in_use("statements")) == (0, 1)
+        assert in_use() == (0, 1)
     for maker in (Session, Autocommit):
         with pytest.raises(DBAPIError), maker() as session:
-            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-    with pytest.raises(DBAPIError), bare() as session:
-        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"), {})
+            session.execute(BREAK)
+    with pytest.raises(DBAPIError), bare() as alone:
+        alone.execute(BREAK, {})
 
-    assert (in_use("transactions"), in_use("statements")) == (0, 0)
+    assert in_use() == (0, 0)
 
 
-@pytest.mark.parametrize(("pool", "more"), [("transactions", 5), ("statements", 0)])
-def test_what_a_pool_may_lend_is_told(db: Settings, pool: str, more: int) -> None:
+@pytest.mark.usefixtures("engines")
+def test_what_a_pool_may_lend_is_told(bound: Settings) -> None:
     """A board divides one by the other."""
-    assert REGISTRY.get_sample_value("parley_database_pool_size", {"pool": pool}) == db.db_pool_size + more
+    most = bound.db_pool_size
+
+    assert (shown("size", "transactions"), shown("size", "statements")) == (most + base.POOL_OVERFLOW, most)
