@@ -37,7 +37,7 @@ chaos-full: install-test ## The same under 1,000 jobs, three times, with the pro
 	@$(BIN)/python -m tests.chaos --seeds 3 --jobs 1000 --calm-deals 2 --own-times
 	@PARLEY_CHAOS=full $(BIN)/python -m pytest -n 0 -s $(EXPERIMENTS)
 
-outages-quick: install-test ## Kill, freeze, fill up and restart real servers and processes, each for a few seconds (5 min)
+outages-quick: install-test ## Kill, freeze, fill up and restart real servers and processes, each for a few seconds (6 min)
 	@$(BIN)/python -m pytest -n 2 -m outage tests/system tests/chaos
 
 outages-full: install-test ## Outages of a minute, full disks (root), restarts and overload, with the product's own times (20 min)

@@ -20,7 +20,7 @@ from scripts.dumps import Refused
 from scripts.restore import Unfinished
 from tests.conftest import Servers
 
-pytestmark = pytest.mark.xdist_group("people")
+pytestmark = [pytest.mark.xdist_group("people"), pytest.mark.outage]
 NOWHERE = "redis://127.0.0.1:1/0"
 
 

@@ -18,7 +18,7 @@ from tests.conftest import Servers
 from tests.factories import TOKEN_KEY
 from tests.system.stack import Stack, eventually
 
-pytestmark = pytest.mark.xdist_group("people")
+pytestmark = [pytest.mark.xdist_group("people"), pytest.mark.outage]
 REVOKED_SECONDS = 30.0
 """What is promised."""
 
