@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import psutil
 import psycopg2
 from psycopg2.extras import RealDictCursor
 
@@ -51,6 +53,16 @@ def eventually(look: Callable[[], T], *, seconds: float = PATIENT_SECONDS) -> T:
         assert time.monotonic() < until, f"still {answer!r} after {seconds:g} s"
         time.sleep(0.02)
     return answer
+
+
+def alone_under(worker: psutil.Process) -> list[psutil.Process]:
+    """Its children that run a job alone. One that has just ended, of whatever kind, has no command line any more."""
+    found = []
+    for child in worker.children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is such a one, too
+            if "tasks.alone" in child.cmdline():
+                found.append(child)
+    return found
 
 
 class Stack:

@@ -10,7 +10,7 @@ import pytest
 
 from api import metrics_folder
 from tests.fake_llm import FakeLLM
-from tests.system.stack import Stack, eventually
+from tests.system.stack import Stack, alone_under, eventually
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.outage]
 SETTINGS = {"LLM_TOTAL_SECONDS": "20"}
@@ -180,7 +180,7 @@ def test_a_job_that_kills_its_process_is_tried_alone_and_then_buried(stack: Stac
     asked = llm.stats()["per_message"].get(message, 0)  # the worker may have died before its call arrived
     worker = psutil.Process(stack.of("worker")[0].pid)
 
-    child = eventually(lambda: [each for each in worker.children() if "tasks.alone" in each.cmdline()])[0]
+    [child] = eventually(lambda: alone_under(worker))
     eventually(lambda: llm.stats()["per_message"].get(message) == asked + 1)
     child.kill()
     job = stack.finished(job_id)
@@ -212,7 +212,7 @@ def test_the_child_of_a_killed_worker_does_not_stay(stack: Stack) -> None:
     """Its end of the socket pair closes, and it exits; the job is tried once more."""
     [job_id] = lose_a_third_time(stack, "[[latency-ms=3000]] Orphan")
     worker = psutil.Process(stack.of("worker")[0].pid)
-    child = eventually(lambda: [each for each in worker.children() if "tasks.alone" in each.cmdline()])[0]
+    [child] = eventually(lambda: alone_under(worker))
 
     worker.kill()  # alone, not its group
     eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fake_llm import FakeLLM
 from tests.system import outages
-from tests.system.stack import FINISHED, Stack, eventually
+from tests.system.stack import FINISHED, Stack, alone_under, eventually
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
 SETTINGS = {"LLM_TOTAL_SECONDS": "20"}
@@ -22,7 +22,7 @@ MOST_RUNS = 4
 def kill_who_runs(stack: Stack) -> None:
     """The child, if the job has one of its own; else the worker with all it has in hand."""
     [worker] = stack.of("worker")
-    alone = [each for each in psutil.Process(worker.pid).children() if "tasks.alone" in each.cmdline()]
+    alone = alone_under(psutil.Process(worker.pid))
     if alone:
         return alone[0].kill()
     stack.kill("worker")
