@@ -47,13 +47,9 @@ def stack(tmp_path: pathlib.Path, worker_id: str, llm: FakeLLM) -> Iterator[Stac
     servers = Servers(worker_id, purpose="_system")
     servers.erase_redis()
     settings = {"LLM_BASE_URL": llm.base_url, "LLM_TOTAL_SECONDS": "20", "REGISTRATION": "open", "LEASE_SECONDS": "2"}
-    mine = Stack(tmp_path, servers, settings)
-    try:
-        mine.start_all()
+    with Stack(tmp_path, servers, settings).running() as mine:
         yield mine
-    finally:
-        mine.close()
-        servers.drop()
+    servers.drop()
 
 
 @pytest.mark.timeout(1800)

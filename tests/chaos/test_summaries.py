@@ -38,13 +38,10 @@ def stack(tmp_path: pathlib.Path, worker_id: str, llm: FakeLLM) -> Iterator[Stac
     """A product of its own."""
     servers = Servers(worker_id, purpose="_system")
     servers.erase_redis()
-    mine = Stack(tmp_path, servers, {"LLM_BASE_URL": llm.base_url, "LLM_TOTAL_SECONDS": "20", "REGISTRATION": "open"})
-    try:
-        mine.start_all("worker-batch")
+    settings = {"LLM_BASE_URL": llm.base_url, "LLM_TOTAL_SECONDS": "20", "REGISTRATION": "open"}
+    with Stack(tmp_path, servers, settings).running("worker-batch") as mine:
         yield mine
-    finally:
-        mine.close()
-        servers.drop()
+    servers.drop()
 
 
 def folded(stack: Stack, chat_id: str) -> int:

@@ -45,10 +45,7 @@ def stack(
     servers = Servers(worker_id, purpose="_system")
     servers.erase_redis()
     folder: pathlib.Path = tmp_path_factory.mktemp("stack")
-    mine = Stack(folder, servers, {"LLM_BASE_URL": llm.base_url, **getattr(request.module, "SETTINGS", {})})
-    try:
-        mine.start_all(*getattr(request.module, "ALSO", ()))
+    settings = {"LLM_BASE_URL": llm.base_url, **getattr(request.module, "SETTINGS", {})}
+    with Stack(folder, servers, settings).running(*getattr(request.module, "ALSO", ())) as mine:
         yield mine
-    finally:
-        mine.close()
-        servers.drop()
+    servers.drop()

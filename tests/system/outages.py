@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -16,6 +18,7 @@ import psutil
 
 from local import programs
 from local.embedded import RunningServer
+from tests.fault_proxy import FaultProxy, Mode
 from tests.system.stack import Stack, eventually
 
 FULL = os.environ.get("PARLEY_CHAOS") == "full"
@@ -70,6 +73,30 @@ class Fragile:
     def _family(self) -> list[psutil.Process]:
         leader = psutil.Process(self._process.pid)
         return [leader, *leader.children(recursive=True)]
+
+
+@contextlib.contextmanager
+def dead(server: Fragile, stack: Stack) -> Iterator[None]:
+    """Nobody is there, until the block ends."""
+    server.kill()
+    yield
+    server.revive(stack)
+
+
+@contextlib.contextmanager
+def frozen(server: Fragile) -> Iterator[None]:
+    """Nothing answers, until the block ends."""
+    server.freeze()
+    yield
+    server.thaw()
+
+
+@contextlib.contextmanager
+def in_mode(proxy: FaultProxy, mode: Mode) -> Iterator[None]:
+    """The way to the server behaves so, until the block ends."""
+    proxy.switch(mode)
+    yield
+    proxy.switch("pass")
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psutil
 import psycopg2
@@ -97,6 +97,15 @@ class Stack:
         for name in (*ENOUGH, *also):
             self.start(name)
         eventually(self.is_ready)
+
+    @contextlib.contextmanager
+    def running(self, *also: str) -> Iterator[Self]:
+        """All of them started, and ended whatever happens."""
+        try:
+            self.start_all(*also)
+            yield self
+        finally:
+            self.close()
 
     def is_ready(self) -> bool:
         """Whether `/health/ready` misses nothing."""

@@ -78,13 +78,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, worker_id: str, llm: FakeLLM
     """The product on that Valkey."""
     servers = Servers(worker_id, purpose="_system")
     environment = {"LLM_BASE_URL": llm.base_url, **SETTINGS, "REDIS_URL": broker.url}
-    mine = Stack(tmp_path_factory.mktemp("stack"), servers, environment)
-    try:
-        mine.start_all()
+    with Stack(tmp_path_factory.mktemp("stack"), servers, environment).running() as mine:
         yield mine
-    finally:
-        mine.close()
-        servers.drop()
+    servers.drop()
 
 
 @dataclass(frozen=True)

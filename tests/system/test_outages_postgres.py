@@ -25,7 +25,7 @@ from tests.factories import now
 from tests.fake_llm import FakeLLM
 from tests.fault_proxy import FaultProxy
 from tests.system import outages
-from tests.system.outages import Answer, Fragile, Traffic, all_completed, ask
+from tests.system.outages import Answer, Fragile, Traffic, all_completed, ask, frozen, in_mode
 from tests.system.stack import Stack, eventually
 
 pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(400), pytest.mark.outage]
@@ -89,12 +89,8 @@ def stack(
         "LLM_BASE_URL": llm.base_url,
         "DATABASE_URL": proxy.behind(postgres.url),
     }
-    mine = Stack(tmp_path_factory.mktemp("stack"), servers, settings)
-    try:
-        mine.start_all()
+    with Stack(tmp_path_factory.mktemp("stack"), servers, settings).running() as mine:
         yield mine
-    finally:
-        mine.close()
 
 
 @contextlib.contextmanager
@@ -110,20 +106,6 @@ def can_connect(postgres: Fragile) -> bool:
         psycopg2.connect(postgres.url).close()
         return True
     return False
-
-
-@contextlib.contextmanager
-def stopped(postgres: Fragile) -> Iterator[None]:
-    postgres.freeze()
-    yield
-    postgres.thaw()
-
-
-@contextlib.contextmanager
-def in_mode(proxy: FaultProxy, mode: str) -> Iterator[None]:
-    proxy.switch(mode)  # type: ignore[arg-type]
-    yield
-    proxy.switch("pass")
 
 
 @contextlib.contextmanager
@@ -153,7 +135,7 @@ def full_up(postgres: Fragile, proxy: FaultProxy, *, left: int = 0) -> Iterator[
 
 OUTAGES: dict[str, Callable[[Stack, Fragile, FaultProxy], contextlib.AbstractContextManager[None]]] = {
     "killed": lambda stack, postgres, _: killed(postgres, stack),
-    "frozen": lambda _, postgres, __: stopped(postgres),
+    "frozen": lambda _, postgres, __: frozen(postgres),
     "locked": lambda _, postgres, __: locked(postgres),
     "full up": lambda _, postgres, proxy: full_up(postgres, proxy),
 }
@@ -232,7 +214,7 @@ def test_whoever_is_parked_when_postgresql_freezes_is_told_in_time(
     begun = time.monotonic()
     last_in_line = ask(stack, "GET", f"/api/jobs/{ids[0]}", Prefer="wait=1")  # so the others have read theirs, and wait
 
-    with stopped(postgres):
+    with frozen(postgres):
         answers = [http_answer(connection) for connection in connections]
         took = time.monotonic() - begun
     stack.sql("DELETE FROM jobs WHERE id::text = ANY(%s)", ids)

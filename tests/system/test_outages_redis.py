@@ -14,7 +14,7 @@ from tests.conftest import Servers
 from tests.fake_llm import FakeLLM
 from tests.fault_proxy import FaultProxy
 from tests.system import outages
-from tests.system.outages import Fragile, Traffic, all_completed, ask, p95
+from tests.system.outages import Fragile, Traffic, all_completed, ask, dead, frozen, in_mode, p95
 from tests.system.stack import Stack, eventually
 
 pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(400), pytest.mark.outage]
@@ -42,40 +42,15 @@ def stack(
     """The product before that Redis."""
     servers = Servers(worker_id, purpose="_system")
     settings = {"LLM_BASE_URL": llm.base_url, "REDIS_URL": proxy.behind(valkey.url), **outages.OWN_TIMES}
-    mine = Stack(tmp_path_factory.mktemp("stack"), servers, settings)
-    try:
-        mine.start_all()
+    with Stack(tmp_path_factory.mktemp("stack"), servers, settings).running() as mine:
         yield mine
-    finally:
-        mine.close()
-        servers.drop()
+    servers.drop()
 
 
 def command(valkey: Fragile, *words: str) -> None:
     """To Redis itself, past the proxy."""
     with redis.Redis.from_url(valkey.url) as client:
         client.execute_command(*words)
-
-
-@contextlib.contextmanager
-def dead(valkey: Fragile, stack: Stack) -> Iterator[None]:
-    valkey.kill()
-    yield
-    valkey.revive(stack)
-
-
-@contextlib.contextmanager
-def frozen(valkey: Fragile) -> Iterator[None]:
-    valkey.freeze()
-    yield
-    valkey.thaw()
-
-
-@contextlib.contextmanager
-def in_mode(proxy: FaultProxy, mode: str) -> Iterator[None]:
-    proxy.switch(mode)  # type: ignore[arg-type]
-    yield
-    proxy.switch("pass")
 
 
 @contextlib.contextmanager

@@ -15,9 +15,8 @@ from tests.conftest import Servers
 from tests.fake_llm import FakeLLM
 from tests.fault_proxy import FaultProxy
 from tests.system import outages, rabbitmq
-from tests.system.outages import Fragile, all_completed
+from tests.system.outages import Fragile, all_completed, dead, frozen, in_mode
 from tests.system.stack import Stack, eventually
-from tests.system.test_outages_redis import in_mode
 from tests.system.test_rolling_restart import Clients
 
 pytestmark = [
@@ -50,13 +49,9 @@ def stack(
     servers = Servers(worker_id, purpose="_system")
     servers.erase_redis()
     settings = {"LLM_BASE_URL": llm.base_url, "CELERY_BROKER_URL": proxy.behind(server.url), **outages.OWN_TIMES}
-    mine = Stack(tmp_path_factory.mktemp("stack"), servers, settings)
-    try:
-        mine.start_all()
+    with Stack(tmp_path_factory.mktemp("stack"), servers, settings).running() as mine:
         yield mine
-    finally:
-        mine.close()
-        servers.drop()
+    servers.drop()
 
 
 def test_hints_go_by_rabbitmq_and_leave_nothing_behind(stack: Stack, server: Fragile) -> None:
@@ -84,20 +79,6 @@ def taken(connection: Connection) -> Any:
     with contextlib.suppress(*connection.channel_errors):
         return channel.basic_get("batch", no_ack=True)
     return None
-
-
-@contextlib.contextmanager
-def dead(server: Fragile, stack: Stack) -> Iterator[None]:
-    server.kill()
-    yield
-    server.revive(stack)
-
-
-@contextlib.contextmanager
-def frozen(server: Fragile) -> Iterator[None]:
-    server.freeze()
-    yield
-    server.thaw()
 
 
 Outage = Callable[[Stack, Fragile, FaultProxy], contextlib.AbstractContextManager[None]]

@@ -47,12 +47,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, worker_id: str, llm: FakeLLM
     """The product, which knows both."""
     servers = Either(pair, worker_id)
     servers.erase_redis()
-    mine = Stack(tmp_path_factory.mktemp("stack"), servers, {"LLM_BASE_URL": llm.base_url, **outages.OWN_TIMES})
-    try:
-        mine.start_all()
+    with Stack(
+        tmp_path_factory.mktemp("stack"), servers, {"LLM_BASE_URL": llm.base_url, **outages.OWN_TIMES}
+    ).running() as mine:
         yield mine
-    finally:
-        mine.close()
 
 
 def lose_the_primary(stack: Stack, pair: Pair, *, is_behind: bool) -> tuple[set[str], set[str]]:
