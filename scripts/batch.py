@@ -51,6 +51,8 @@ MOST_PROMPTS, MOST_BYTES = 10_000, 16 * 1024 * 1024
 FIELDS = ("message", "customId", "type", "priority", "deadlineSeconds", "ttlSeconds", "runAt")
 NUMBERS = ("priority", "deadlineSeconds", "ttlSeconds")
 TIMEOUT_SECONDS, LIVE_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 5, 15.0
+TOLD_AFTER_SECONDS = 5.0
+"""That nobody answers; a restart is nothing to speak of."""
 COMPLETED, SOME_FAILED, WRONG_USE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 PROOF_ROUNDS = 5
 """So often nothing of a batch that is over: then there is nothing."""
@@ -262,14 +264,18 @@ class Server:
         response.close()
 
     def _patiently(self, once: Callable[[], T]) -> T:
-        until, pause = time.monotonic() + self._patience, 0.5
+        begun, pause, told = time.monotonic(), 0.5, False
         while True:
             try:
                 return once()
             except FAULTS as error:
                 wait = max(pause, error.seconds if isinstance(error, Busy) else 0.0)
-                if time.monotonic() + wait > until:
-                    raise Stop(UNREACHABLE, f"{self._host}: {str(error) or type(error).__name__}") from None
+                tried, why = time.monotonic() - begun, f"{self._host}: {str(error) or type(error).__name__}"
+                if tried + wait > self._patience:
+                    raise Stop(UNREACHABLE, why) from None
+                if tried >= TOLD_AFTER_SECONDS and not told:
+                    print(f"batch.py: {why}; asked again for {self._patience - tried:.0f} s more", file=sys.stderr)
+                    told = True
                 time.sleep(wait)
                 pause = min(LONGEST_PAUSE_SECONDS, 2 * pause)
 
@@ -363,7 +369,9 @@ def run(flags: argparse.Namespace) -> int:
         raise Stop(INTERRUPTED, f"interrupted; on the server: batch {', '.join(state.batches) or 'none'}") from None
     finally:
         progress.close()
-    return SOME_FAILED if output.bad else COMPLETED
+    if output.bad:
+        raise Stop(SOME_FAILED, f"{output.bad} of {output.next} prompts were not answered; their lines say why")
+    return COMPLETED
 
 
 def collect(server: Server, batch_id: str, *, first: int, end: int, output: Output, progress: Progress) -> None:  # noqa: PLR0913

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from scripts import batch
 from tests.conftest import ROOT
 from tests.fake_llm import FakeLLM
 from tests.system.stack import PATIENT_SECONDS, Stack, eventually
@@ -119,6 +121,7 @@ def test_a_batch_that_is_killed_and_resumed_twice_ends_with_one_line_for_each_pr
     )
     sys.stdout.write(f"\n{figures}calls: {sum(asked.values())}, of one prompt at most {max(asked.values())}\n")
     assert (first.returncode, second.returncode, third.returncode) == (130, -signal.SIGKILL, 1), said
+    assert said == f"batch.py: {len(bad)} of {PROMPTS} prompts were not answered; their lines say why\n"
     assert 0 < after_first <= after_second < PROMPTS
     assert [row["index"] for row in rows] == list(range(PROMPTS))
     assert {row["index"] for row in rows if row["status"] == "failed"} == bad
@@ -294,6 +297,20 @@ def test_a_server_that_is_not_there_ends_with_3(script: Script) -> None:
     assert (ran.returncode, "Traceback" in ran.stderr) == (3, False)
 
 
+def test_who_waits_for_a_server_is_told_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five minutes of silence look like a program that hangs."""
+    monkeypatch.setattr(batch, "TOLD_AFTER_SECONDS", 0.0)
+
+    with pytest.raises(batch.Stop) as stopped:
+        batch.Server("http://127.0.0.1:1", 2.0).batch("any")
+
+    assert stopped.value.code == 3
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"batch\.py: 127\.0\.0\.1:1: .*refused.*; asked again for 2 s more", line)
+
+
 @pytest.mark.outage
 def test_a_server_that_comes_back_is_asked_again(stack: Stack, script: Script) -> None:
     """A restart in the middle costs nothing."""
@@ -305,7 +322,7 @@ def test_a_server_that_comes_back_is_asked_again(stack: Stack, script: Script) -
     stack.start("api")
     _, said = process.communicate(timeout=PATIENT_SECONDS)
 
-    assert (process.returncode, said) == (0, "")
+    assert (process.returncode, "Traceback" in said) == (0, False)
     assert [row["index"] for row in script.lines()] == list(range(100))
 
 
