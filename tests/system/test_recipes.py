@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from tests.system.recipes import MAKE_RUN, block, shell
-from tests.system.stack import Stack
+from tests.system.stack import OPERATOR, Stack
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.outage]
 SETTINGS = {"ALLOW_GUESTS": "true", "REGISTRATION": "open"}
 ALSO = ("worker-batch",)
-ACCOUNTS, BATCHES, DASHBOARD, OPERATE = (
-    f"docs/how-to/{name}.md" for name in ("accounts", "batches", "dashboard", "operate")
+ACCOUNTS, BATCHES, DASHBOARD, DEPLOY, OPERATE = (
+    f"docs/how-to/{name}.md" for name in ("accounts", "batches", "dashboard", "deploy", "operate")
 )
 HTTP_API, METRICS = "docs/reference/http-api.md", "docs/reference/metrics.md"
-SOMEBODY, SOME_JOB = "5f0c3ab0-93a5-4f0e-8f5e-2f5f2f1a6d11", "d5628af8-e62e-4224-92a5-9bb2c950224c"
+SOME_JOB = "d5628af8-e62e-4224-92a5-9bb2c950224c"
 
 
 def documents(answers: str) -> list[Any]:
@@ -33,19 +33,11 @@ def documents(answers: str) -> list[Any]:
 
 def test_what_operators_are_told_to_type(stack: Stack, tmp_path: pathlib.Path) -> None:
     """Dead letters are shown, done again and put away; somebody becomes an admin; figures and invariants are read."""
-    _, signed_up = stack.request(
-        "POST", "/api/auth/register", {"username": "anna", "password": "a pass phrase of hers", "displayName": "Anna"}
-    )
     first, second = (stack.finished(stack.create("[[status=400]] [[fail=9]] No"))["jobId"] for _ in range(2))
     letters = block(OPERATE, "bash", "api/dead-letters")
     *looks, redrive, discard = letters.splitlines(keepends=True)
 
-    users = documents(
-        shell(
-            stack, tmp_path, block(ACCOUNTS, "bash", "/api/invitations").replace(SOMEBODY, signed_up["user"]["userId"])
-        )
-    )
-    assert users[-1]["role"] == "admin"
+    assert_it_makes_an_admin(stack, shell(stack, tmp_path, block(ACCOUNTS, "bash", "/invitations")))
     listed, one = documents(shell(stack, tmp_path, "".join(looks), job=first))
     assert {letter["jobId"] for letter in listed["items"]} == {first, second}
     assert one["jobId"] == first
@@ -58,6 +50,25 @@ def test_what_operators_are_told_to_type(stack: Stack, tmp_path: pathlib.Path) -
     assert "<dl" in shell(stack, tmp_path, block(DASHBOARD, "bash", "/dashboard/numbers"))
     invariants = block(OPERATE, "bash", "/api/invariants").partition("\n")[2]
     assert documents(shell(stack, tmp_path, invariants))
+
+
+def assert_it_makes_an_admin(stack: Stack, printed: str) -> None:
+    """Who signs in with what stands last."""
+    account, last = printed.splitlines()
+    username, password = last.split(": ")
+    _, signed_in = stack.request("POST", "/api/auth/login", {"username": username, "password": password})
+    assert (signed_in["user"]["userId"], signed_in["user"]["role"]) == (json.loads(account)["userId"], "admin")
+
+
+def test_what_the_guide_to_a_deployment_says_of_the_first_account(stack: Stack, tmp_path: pathlib.Path) -> None:
+    """The same, with the token that Compose was given. Without an invitation nobody would come in."""
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy/.env").write_text(f"POSTGRES_PASSWORD=x\nADMIN_TOKEN={OPERATOR}\n")
+    own, _, rest = block(ACCOUNTS, "bash", "/invitations").partition("json=")
+    typed = block(DEPLOY, "bash", "deploy/.env)") + f"username=ben\njson={rest.replace('username=ann ', '')}"
+
+    assert own.count("=") == 2
+    assert_it_makes_an_admin(stack, shell(stack, tmp_path, typed))
 
 
 def test_what_scripts_are_told_to_type(stack: Stack, tmp_path: pathlib.Path) -> None:
