@@ -235,6 +235,33 @@ def test_a_product_that_works_is_told_so_and_one_that_does_not_too(stack: Stack,
     assert "message" not in looks
 
 
+@pytest.mark.parametrize(
+    "scopes", [(), ("chats:write",), ("chats:read",)], ids=lambda scopes: "+".join(scopes) or "none"
+)
+def test_a_key_that_is_not_for_chats_finds_nothing_wrong(stack: Stack, scopes: tuple[str, ...]) -> None:
+    """No message is tried with it, not even half."""
+    url = f"http://127.0.0.1:{stack.port}"
+    key, _ = stack.key("jobs:read", "jobs:write", *scopes)
+
+    code, looks, _ = verify(PARLEY_URL=url, PARLEY_API_KEY=key)
+
+    assert (code, list(looks)) == (0, ["alive", "ready", "services", "job"])
+    assert stack.sql("SELECT 1 FROM chats") == []
+
+
+def test_a_key_that_is_not_for_jobs_does_not_find_that_they_hold(stack: Stack) -> None:
+    """They are what Parley is for: who cannot try one has not found out whether it works."""
+    key, _ = stack.key("chats:read", "chats:write")
+
+    code, looks, _ = verify(PARLEY_URL=f"http://127.0.0.1:{stack.port}", PARLEY_API_KEY=key)
+
+    assert (code, looks["job"], looks["message"][0]) == (
+        1,
+        ("WRONG", "POST /api/jobs: This credential is not good for jobs:write."),
+        "ok",
+    )
+
+
 def test_a_server_that_is_not_there_and_an_address_that_is_none() -> None:
     """One is found wrong, the other is wrong use."""
     code, looks, _ = verify(PARLEY_URL="http://127.0.0.1:1")
