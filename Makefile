@@ -10,7 +10,7 @@ EXPERIMENTS := tests/chaos tests/models/test_against_a_model.py tests/models/tes
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## Install what is missing, start everything, stop at Ctrl-C (PORT=8001 make run)
+run: ## Install what is missing, start everything, stop at Ctrl-C (PORT=8010 make run)
 	@$(PYTHON) run.py
 
 test: install-test ## Check everything: style, types, import contracts, tests (10 min)

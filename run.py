@@ -22,7 +22,7 @@ usage: python3 run.py [run | install | install-test | --help]
   install-test   only install into .venv what running and testing need
 
 Settings are environment variables, all listed in docs/reference/settings.md. For example:
-  PORT=8001 LLM_BASE_URL=http://127.0.0.1:11434/v1 LLM_MODEL=llama3.2 python3 run.py
+  PORT=8010 LLM_BASE_URL=http://127.0.0.1:11434/v1 LLM_MODEL=llama3.2 python3 run.py
 """
 
 

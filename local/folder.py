@@ -62,8 +62,11 @@ class Folder:
         """The ports are given to others from now on."""
         self.services.unlink(missing_ok=True)
 
-    def lock(self, *, wait_seconds: float, say: Callable[[str], None] = print) -> int:
+    def lock(self, *, wait_seconds: float, address: str = "", say: Callable[[str], None] = print) -> int:
         """Make this the folder's only instance; returns the lock, to be inherited by every process of it.
+
+        Args:
+            address: where it will answer, for whoever comes second; empty if it answers nobody.
 
         Raises:
             CannotStart: another instance still has it after ``wait_seconds``.
@@ -74,13 +77,13 @@ class Folder:
         while not _is_taken(lock):
             waited = time.monotonic() - begun
             if waited > wait_seconds:
-                raise CannotStart(_in_use(self.path, lock))
+                raise CannotStart(f"Parley already runs in {self.path} ({_holder(lock)}): use that one, or stop it")
             if waited > PATIENCE_SECONDS and not explained:
-                say(f"Waiting for the processes of another run in {self.path} to end")
+                say(f"Waiting for another run in {self.path} to end ({_holder(lock)})")
                 explained = True
             time.sleep(TICK_SECONDS)
         os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        os.pwrite(lock, f"{os.getpid()} {address}".encode(), 0)
         return lock
 
 
@@ -92,9 +95,6 @@ def _is_taken(lock: int) -> bool:
     return True
 
 
-def _in_use(path: pathlib.Path, lock: int) -> str:
-    holder = os.pread(lock, 20, 0).decode()
-    return (
-        f"Another instance (process {holder}) uses {path}: stop it, "
-        f"or give this one a folder and a port of its own: PARLEY_DATA=.data2 PORT=8001 make run"
-    )
+def _holder(lock: int) -> str:
+    number, _, address = os.pread(lock, 500, 0).decode().partition(" ")
+    return f"process {number}, {address}" if address else f"process {number}"

@@ -6,7 +6,9 @@ Everything that can be refused is refused before anything slow begins.
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +20,7 @@ from local.errors import CannotStart
 from local.folder import Folder
 from local.programs import Program
 from local.stopping import Stopped, StopRequests
-from local.summary import ready_text
+from local.summary import address, ready_text
 from local.supervisor import Supervisor
 from models import settings as product_settings
 from models.settings import Settings
@@ -104,7 +106,7 @@ def prepare(root: pathlib.Path, environ: Mapping[str, str]) -> Plan:
     settings = product_settings.from_environment(environment)
     folder = Folder(settings.data_folder)
     folder.make()
-    lock = folder.lock(wait_seconds=settings.stop_grace_seconds + OLD_TREE_SECONDS, say=say)
+    lock = take(folder, settings)
     check_port(settings)
     install.install(root, install.TO_TRACE if settings.otel_endpoint else install.TO_RUN)
     environment |= {"PARLEY_DATA": str(folder.path), "PYTHONUNBUFFERED": "1"}
@@ -115,6 +117,22 @@ def prepare(root: pathlib.Path, environ: Mapping[str, str]) -> Plan:
     for name, value in (("ALLOW_GUESTS", "true"), ("REGISTRATION", "open")):
         environment[name] = environment.get(name, "").strip() or value
     return Plan(root=root, folder=folder, lock=lock, settings=settings, environment=environment)
+
+
+def take(folder: Folder, settings: Settings) -> int:
+    """The folder's lock, or a refusal with a command that works."""
+    wait = settings.stop_grace_seconds + OLD_TREE_SECONDS
+    try:
+        return folder.lock(wait_seconds=wait, address=address(settings), say=say)
+    except CannotStart as refusal:
+        another = f"PARLEY_DATA={shlex.quote(os.path.relpath(folder.path) + '2')} {other_ports(settings)} make run"
+        raise CannotStart(f"{refusal}; for another beside it: {another}") from None
+
+
+def other_ports(settings: Settings) -> str:
+    """Settings with which both the API and the gateway can listen."""
+    port = ports.free_row(settings.host, after=settings.port, length=2)
+    return f"PORT={port} GATEWAY_PORT={port + 1}" if settings.gateway_port else f"PORT={port}"
 
 
 def check_port(settings: Settings) -> None:
@@ -128,7 +146,14 @@ def check_port(settings: Settings) -> None:
         except OSError as why:
             raise CannotStart(f"Cannot listen on HOST={settings.host} {name}={port}: {why.strerror}.") from None
         if not is_free:
-            raise CannotStart(f"Port {port}{use} is taken; choose another: {name}={port + 1} make run")
+            raise CannotStart(f"Port {port}{use} is taken; choose another: {_instead_of(name, settings)} make run")
+
+
+def _instead_of(name: str, settings: Settings) -> str:
+    if name == "PORT":
+        return other_ports(settings)
+    after = max(settings.port, settings.own_gateway_port)
+    return f"GATEWAY_PORT={ports.free_row(settings.host, after=after, length=1)}"
 
 
 def run(plan: Plan, *, begun: float) -> None:

@@ -30,7 +30,9 @@ def test_a_second_instance_is_refused_with_the_first_ones_number(folder: Folder)
     """Two would write to one database folder."""
     lock = folder.lock(wait_seconds=0)
 
-    with pytest.raises(CannotStart, match=rf"Another instance \(process {os.getpid()}\) uses .*PORT=8001 make run"):
+    with pytest.raises(
+        CannotStart, match=rf"already runs in {folder.path} \(process {os.getpid()}\): use that one, or"
+    ):
         folder.lock(wait_seconds=0)
 
     os.close(lock)
@@ -51,13 +53,14 @@ def test_the_lock_is_free_when_the_last_process_that_inherited_it_is_gone(folder
 
 def test_somebody_who_has_to_wait_for_the_lock_is_told_why(folder: Folder) -> None:
     """Silence for seconds looks like a hang."""
-    lock = folder.lock(wait_seconds=0)
+    lock = folder.lock(wait_seconds=0, address="http://127.0.0.1:8000")
     said: list[str] = []
 
     with pytest.raises(CannotStart):
         folder.lock(wait_seconds=0.7, say=said.append)
 
-    assert said == [f"Waiting for the processes of another run in {folder.path} to end"]
+    holder = f"process {os.getpid()}, http://127.0.0.1:8000"
+    assert said == [f"Waiting for another run in {folder.path} to end ({holder})"]
     os.close(lock)
 
 

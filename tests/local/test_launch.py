@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from local import install, ports
+from local.errors import CannotStart
 from local.launch import prepare
 from tests.local.polling import are_gone, until
 
@@ -220,6 +221,33 @@ def test_a_product_that_crashes_at_every_start_ends_the_start_with_its_log(
     assert launched.process.returncode == 1
     assert "api crashed 5 times; the end of " in printed
     assert printed.endswith("    no such option\n")
+
+
+def test_who_starts_it_twice_is_told_where_the_first_is_and_how_to_have_another(
+    open_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a command that works: the folder and both ports are free."""
+    monkeypatch.setattr(install, "install", lambda *_: None)
+    monkeypatch.setattr("local.launch.OLD_TREE_SECONDS", 0.0)
+    monkeypatch.chdir(open_folder)
+    port = ports.free_port()
+    environment = {"PARLEY_DATA": ".data", "PORT": str(port), "STOP_GRACE_SECONDS": "0.1"}
+    first = prepare(open_folder, environment)
+
+    with pytest.raises(CannotStart) as refused:
+        prepare(open_folder, environment)
+
+    here, _, command = str(refused.value).partition("; for another beside it: ")
+    address = f"http://127.0.0.1:{port}"
+    assert (
+        here
+        == f"Parley already runs in {open_folder}/.data (process {os.getpid()}, {address}): use that one, or stop it"
+    )
+    *other, make, run = command.split()
+    assert (make, run, other[0]) == ("make", "run", "PARLEY_DATA=.data2")
+    second = prepare(open_folder, environment | dict(each.split("=") for each in other))
+    for plan in (first, second):
+        os.close(plan.lock)
 
 
 @pytest.mark.parametrize(

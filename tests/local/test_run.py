@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 import run
-from local.ports import free_port
+from local import launch, ports
+from local.ports import can_listen, free_port
+from models.settings import Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -93,16 +96,32 @@ def test_a_taken_port_is_named_with_a_command_that_works(taken_port: str, tmp_pa
     ended = run_py(PORT=taken_port, PARLEY_DATA=str(tmp_path / "data"))
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"Port {taken_port} is taken; choose another: PORT={int(taken_port) + 1} make run\n"
+    (other,) = re.findall(rf"^Port {taken_port} is taken; choose another: PORT=(\d+) make run\n$", ended.stderr)
+    assert can_listen("127.0.0.1", int(other))
+    assert can_listen("127.0.0.1", int(other) + 1)
+
+
+def test_the_port_that_is_named_is_not_the_gateways_of_the_parley_that_has_this_one() -> None:
+    """It is the most likely reason for a port to be taken."""
+    port = ports.free_row("127.0.0.1", after=ports.free_port(), length=22)
+    servers = [socket.create_server(("127.0.0.1", port + more)) for more in (0, 1, 11)]
+
+    assert launch.other_ports(Settings(port=port)) == f"PORT={port + 20}"
+    assert (
+        launch.other_ports(Settings(port=port, gateway_port=port + 9)) == f"PORT={port + 20} GATEWAY_PORT={port + 21}"
+    )
+    for server in servers:
+        server.close()
 
 
 def test_a_taken_port_of_the_gateway_is_named_too(taken_port: str, tmp_path: pathlib.Path) -> None:
     """By the setting that moves it."""
     ended = run_py(PORT=str(free_port()), GATEWAY_PORT=taken_port, PARLEY_DATA=str(tmp_path / "data"))
 
-    sentence = f"choose another: GATEWAY_PORT={int(taken_port) + 1} make run\n"
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"Port {taken_port} (the gateway's) is taken; {sentence}"
+    sentence = rf"Port {taken_port} \(the gateway's\) is taken; choose another: GATEWAY_PORT=(\d+) make run\n"
+    (other,) = re.findall(sentence, ended.stderr)
+    assert can_listen("127.0.0.1", int(other))
 
 
 def test_a_port_that_leaves_none_to_the_gateway_is_refused(tmp_path: pathlib.Path) -> None:
