@@ -57,7 +57,9 @@ def install(root: pathlib.Path, requirements: Sequence[str] = TO_RUN) -> None:
         if not _is_usable(root):
             _make_environment(root)
         print(f"Installing {', '.join(requirements)} into .venv", flush=True)
-        if not _install_by_uv(root, requirements):
+        why_not = _install_by_uv(root, requirements)
+        if why_not is not None:
+            print(f"uv could not be used{why_not}; pip does it, which takes a minute", flush=True)
             _install_by_pip(root, requirements)
         _remember(root, requirements)
 
@@ -137,31 +139,49 @@ def _files(root: pathlib.Path, requirements: Sequence[str]) -> list[str]:
     return [part for name in requirements for part in ("-r", str(root / name))]
 
 
-def _install_by_uv(root: pathlib.Path, requirements: Sequence[str]) -> bool:
-    """Whether it worked. A failure says nothing: pip is about to say it better.
+def _install_by_uv(root: pathlib.Path, requirements: Sequence[str]) -> str | None:
+    """``None`` if it worked, else why not, as the rest of a sentence: pip may succeed, and then nobody else would say.
 
-    Tried a second time without uv's cache: it lies in the home folder, which may not be writable.
+    Tried again without uv's cache: it lies in the home folder, which may not be writable. And with the system's
+    certificates, which are pip's: uv brings its own, and a proxy that opens TLS is not among those who signed them.
     """
     wanted = root / ".venv" / "uv.txt"
     wanted.write_text(UV)
     if not _succeeds([*_pip(root), "install", "--require-hashes", "-r", str(wanted)]):
-        return False
+        return ""
     uv, python, files = str(_uv(root)), str(python_of(root)), _files(root, requirements)
     install_all = [uv, "pip", "install", "--python", python, "--quiet", "--require-hashes", *files]
-    return _succeeds(install_all) or _succeeds([*install_all, "--no-cache"])
+    failure = _failure(install_all)
+    if failure is not None:
+        failure = _failure([*install_all, "--no-cache"])
+    if failure is not None and "certificate" in failure:
+        failure = _failure([*install_all, "--no-cache", "--system-certs"])
+    return None if failure is None else _why(failure)
+
+
+def _why(failure: str) -> str:
+    """The last of uv's lines that is no hint: each cause has its own below it."""
+    lines = [line.strip().removeprefix("cause: ") for line in failure.splitlines() if line.strip()]
+    causes = [line for line in lines if not line.startswith("hint: ")]
+    return f" ({causes[-1]})" if causes else ""
 
 
 def _install_by_pip(root: pathlib.Path, requirements: Sequence[str]) -> None:
-    print("uv could not be used; pip does it, which takes a minute", flush=True)
     command = [*_pip(root), "install", "--require-hashes", *_files(root, requirements)]
     _run(command, failing="install the requirements")
 
 
 def _succeeds(command: Sequence[str]) -> bool:
+    return _failure(command) is None
+
+
+def _failure(command: Sequence[str]) -> str | None:
+    """What it said on standard error, if it failed."""
     try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
-    except OSError:
-        return False
+        ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    except OSError as error:
+        return str(error)
+    return ended.stderr if ended.returncode else None
 
 
 def _run(command: Sequence[str], *, failing: str) -> None:
