@@ -495,6 +495,21 @@ def test_nginx_finds_two_of_each_where_compose_runs_them() -> None:
         assert services[name]["environment"]["TRUSTED_PROXIES"] == "1"
 
 
+def test_nginx_says_in_each_place_who_calls_and_which_host_was_asked() -> None:
+    """A location with a header of its own has none of its server's; `tests/test_front.py` looks at what arrives."""
+    nginx = (ROOT / "deploy/nginx.conf").read_text()
+    places = [place for place in re.findall(r"location [^{]*\{([^}]*)\}", nginx) if "proxy_pass" in place]
+    said = {
+        "Host": "$http_host",
+        "X-Forwarded-For": "$proxy_add_x_forwarded_for",
+        "X-Forwarded-Proto": "$schemes",
+    }
+
+    assert len(places) == 2
+    for place in places:
+        assert said.items() <= dict(re.findall(r"proxy_set_header (\S+) (\S+);", place)).items()
+
+
 def test_nginx_keeps_the_metrics_inside() -> None:
     """They have a token of their own; and through nginx one would get those of any one api."""
     nginx = (ROOT / "deploy/nginx.conf").read_text()
