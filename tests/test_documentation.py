@@ -46,6 +46,7 @@ FOREIGN_VARIABLES = {
     *("PARLEY_URL", "PARLEY_API_KEY"),  # scripts/batch.py and scripts/verify.py
     *("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_BSP_MAX_QUEUE_SIZE"),
     *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),  # OpenTelemetry's SDK
+    "ON_ERROR_STOP",  # psql
     *("REGISTRY_USER", "REGISTRY_PASSWORD"),  # .github/workflows/ci.yaml
     *("PARLEY_SEED", "PARLEY_CHAOS", "PARLEY_BATCH", "PARLEY_OLD"),  # tests/chaos and the long forms of experiments
 }
