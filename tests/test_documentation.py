@@ -24,7 +24,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 import run
+from api.dead_letter_schemas import DeadLetterSchema
 from api.errors import CODE_OF, STATUS_OF
+from api.job_schemas import AttemptSchema, JobSchema
 from local.processes import COMMANDS, MIGRATION
 from models import account_errors, ai_errors, errors, invariants, prices, states
 from models.ai_errors import Unanswerable
@@ -257,6 +259,20 @@ def test_the_main_settings_of_the_readme_have_their_defaults() -> None:
     for names, shown, _ in table:
         for name, value in zip(words_in(names), shown.split(", ") * 3, strict=False):
             assert value in (str(defaults[name] or "empty").removesuffix(".0"), "made by `make run`"), name
+
+
+def test_the_answers_in_the_readme_have_the_fields_of_today() -> None:
+    """Whoever compares them with what comes would wonder what is missing."""
+    text, decoder = (ROOT / "README.md").read_text(), json.JSONDecoder()
+    answers = [decoder.raw_decode(text, match.start())[0] for match in re.finditer(r"^\{", text, re.MULTILINE)]
+    jobs = [answer for answer in answers if "attempts" in answer]
+    attempts = [attempt for job in jobs for attempt in job["attempts"]]
+    letters = [letter for answer in answers for letter in answer.get("items", [])]
+
+    for found, schema in ((jobs, JobSchema), (attempts, AttemptSchema), (letters, DeadLetterSchema)):
+        fields = {field.data_key for field in schema().fields.values()}
+        assert found
+        assert all(set(each) == fields for each in found)
 
 
 def test_every_invariant_is_explained_in_the_runbook() -> None:
