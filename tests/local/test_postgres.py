@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import stat
@@ -17,6 +18,7 @@ import pytest
 from local import postgres, programs
 from local.embedded import RunningServer
 from local.errors import CannotStart
+from local.folder import Folder
 from local.programs import Program
 from tests.local.polling import is_alive, until
 
@@ -52,6 +54,25 @@ def ask(server: RunningServer, statement: str) -> str:
             return str(row[0]) if row else ""
     finally:
         connection.close()
+
+
+def test_whoever_runs_it_has_a_psql_as_the_page_on_operating_says(
+    server: RunningServer, tmp_path: pathlib.Path
+) -> None:
+    """It is part of the wheel; nobody has to install another."""
+    (words,) = re.findall(
+        r"^```bash\n(set -a;.*?)^```", (ROOT / "docs/how-to/operate.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    folder = Folder(tmp_path / ".data")
+    folder.make()
+    folder.publish({"DATABASE_URL": server.url})
+    (tmp_path / "local").symlink_to(ROOT / "local")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    ask(server, "CREATE TABLE jobs AS SELECT 'created' AS status FROM generate_series(1, 7)")
+
+    printed = subprocess.check_output(["bash", "-ec", words], cwd=tmp_path, text=True)
+
+    assert "created |     7" in printed
 
 
 def test_the_database_speaks_utf_8_in_an_order_every_machine_shares(server: RunningServer) -> None:
