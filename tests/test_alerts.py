@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pathlib
 import re
 import shutil
 import subprocess
@@ -33,6 +34,20 @@ def test_every_alert_has_a_section_of_the_runbook_and_every_section_an_alert() -
     assert sections == names()
     assert [rule["annotations"]["runbook"] for rule in rules()] == [f"docs/runbook.md#{n.lower()}" for n in names()]
     assert {rule["labels"]["severity"] for rule in rules()} == {"page", "ticket"}
+
+
+def test_the_guide_makes_a_link_of_each_path_and_changes_nothing_else(tmp_path: pathlib.Path) -> None:
+    """A dead link is found out at night."""
+    guide = (ROOT / "docs/how-to/monitoring.md").read_text()
+    (command,) = re.findall(r"^sed .*$", guide, re.MULTILINE)
+    made = tmp_path / "alerts.yaml"
+
+    subprocess.run(command.replace("/etc/prometheus/alerts.yaml", str(made)), shell=True, cwd=ROOT, check=True)
+
+    (there,) = re.findall(r"https://\S+(?=docs/\|)", command)
+    assert made.read_text().replace(there, "") == RULES.read_text()
+    linked = [rule["annotations"]["runbook"] for rule in yaml.safe_load(made.read_text())["groups"][0]["rules"]]
+    assert linked == [f"{there}docs/runbook.md#{name.lower()}" for name in names()]
 
 
 def test_every_metric_of_a_rule_stands_in_the_reference_with_its_labels() -> None:
