@@ -12,18 +12,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import psycopg2
 import pytest
 from psycopg2 import extensions
 
-from models import settings
 from models.live import client
 from models.settings import Settings
-from scripts import backup, beside, drafts, dumps, restore
+from scripts import backup, drafts, dumps, restore
 from scripts.dumps import Refused
-from tests.conftest import ROOT, Servers
+from tests.conftest import ROOT
+from tests.system.destroyed import a_database, ask, names
 
 pytestmark = pytest.mark.xdist_group("people")
 
@@ -31,27 +30,8 @@ pytestmark = pytest.mark.xdist_group("people")
 @pytest.fixture
 def there(worker_id: str) -> Iterator[Settings]:
     """A database to destroy."""
-    servers = Servers(worker_id, purpose="_backup")
-    ours = settings.from_environment(servers.environment)
-    yield ours
-    for name in names(ours):
-        beside.drop(dumps.with_name(ours, "postgres"), name)
-
-
-def names(ours: Settings) -> list[str]:
-    """Of all databases of the server that are called after this one, or after what is done with it."""
-    beside = dumps.with_name(ours, "postgres")
-    with contextlib.closing(dumps.connect(beside)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database")
-        known = [row[0] for row in cursor.fetchall()]
-    return [name for name in known if name.startswith(dumps.name_of(ours))]
-
-
-def ask(ours: Settings, statement: str) -> Any:
-    """The first value of the first row, if there is one."""
-    with contextlib.closing(dumps.connect(ours)) as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchone()[0] if cursor.description else None
+    with a_database(worker_id, purpose="_backup") as ours:
+        yield ours
 
 
 def fill(ours: Settings) -> None:

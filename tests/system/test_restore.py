@@ -7,18 +7,16 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from models import settings
 from models.live import client
 from models.settings import Settings
 from scripts import backup, beside, dumps, restore
 from scripts.dumps import Refused
 from scripts.restore import Unfinished
-from tests.conftest import Servers
+from tests.system.destroyed import a_database, ask, names
 
 pytestmark = [pytest.mark.xdist_group("people"), pytest.mark.outage]
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -27,11 +25,8 @@ NOWHERE = "redis://127.0.0.1:1/0"
 @pytest.fixture
 def there(worker_id: str) -> Iterator[Settings]:
     """A database to destroy."""
-    servers = Servers(worker_id, purpose="_restore")
-    ours = settings.from_environment(servers.environment)
-    yield ours
-    for name in names(ours):
-        beside.drop(dumps.with_name(ours, "postgres"), name)
+    with a_database(worker_id, purpose="_restore") as ours:
+        yield ours
 
 
 @pytest.fixture
@@ -41,19 +36,6 @@ def file(there: Settings, tmp_path: pathlib.Path) -> pathlib.Path:
     backup.backup(there, tmp_path)
     [made] = tmp_path.iterdir()
     return made
-
-
-def names(ours: Settings) -> list[str]:
-    """Of all databases of the server that are called after this one."""
-    known = ask(dumps.with_name(ours, "postgres"), "SELECT array_agg(datname::text) FROM pg_database")
-    return [name for name in known if name.startswith(dumps.name_of(ours))]
-
-
-def ask(ours: Settings, statement: str) -> Any:
-    """The first value of the first row, if there is one."""
-    with contextlib.closing(dumps.connect(ours)) as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchone()[0] if cursor.description else None
 
 
 def test_a_redis_that_does_not_answer_is_asked_first(
