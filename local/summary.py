@@ -12,6 +12,8 @@ READY: Final = """
 Parley is ready at {url} ({seconds:.1f} s)
 
   Try    curl -s {url}/api/jobs -H 'Content-Type: application/json' -d '{{"message": "Hello", "type": "chat"}}'
+  Open   {url} in a browser
+         {url}/dashboard shows how it stands, to whoever has {token}
   Model  {model}
   Data   {data}
   Logs   {logs}
@@ -30,6 +32,7 @@ def ready_text(settings: Settings, *, folder: pathlib.Path, database: pathlib.Pa
     return READY.format(
         url=address(settings),
         seconds=seconds,
+        token=_token(settings, folder),
         model=_model(settings),
         data=_data(folder, database),
         logs=folder / "logs",
@@ -40,6 +43,11 @@ def address(settings: Settings) -> str:
     """The API's URL for a browser on this machine."""
     host = reachable(settings.host)
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _token(settings: Settings, folder: pathlib.Path) -> str:
+    """Its name or its place; the terminal may be shared."""
+    return "ADMIN_TOKEN" if settings.admin_token else f"the token in {folder / 'admin-token'}"
 
 
 def _model(settings: Settings) -> str:

@@ -19,6 +19,7 @@ export class Profile {
   #countUnsent;
   #said = h('p', { class: 'profile__said' });
   #who = h('p', { class: 'profile__who' });
+  #board = h('a', { class: 'plain', href: '/dashboard', hidden: true }, 'Dashboard');
   #name;
   #password;
   #farewell;
@@ -43,7 +44,7 @@ export class Profile {
     this.element = h('div', { class: 'profile' },
       this.#who, this.#name.element,
       h('div', { class: 'profile__deeds' },
-        h('a', { class: 'plain', href: '/keys' }, 'API keys'), deed('Export my data', () => this.#export())),
+        h('a', { class: 'plain', href: '/keys' }, 'API keys'), this.#board, deed('Export my data', () => this.#export())),
       ...this.#folded, this.#said,
       h('div', { class: 'profile__deeds profile__leave' },
         deed('Sign out', () => this.#signOut()), deed('Sign out everywhere', () => this.#signOutEverywhere())));
@@ -54,6 +55,7 @@ export class Profile {
     const { user, who } = this.#session;
     const role = user?.role && user.role !== 'user' ? `, ${user.role}` : '';
     setText(this.#who, `Signed in as ${who?.username}${role}.`);
+    this.#board.hidden = role === '';
     this.#name.fill('displayName', who?.displayName ?? '');
     for (const form of [this.#password, this.#farewell]) form.clear();
     for (const details of this.#folded) details.open = false;

@@ -372,6 +372,21 @@ def test_two_tabs_do_not_renew_at_once(open_context: OpenContext, stand_in: Stan
     expect(there.locator("#notice")).to_be_hidden()
 
 
+@pytest.mark.parametrize(("role", "links"), [("user", 0), ("operator", 1), ("admin", 1)])
+def test_who_may_see_the_dashboard_finds_it_in_their_account(
+    page: Page, stand_in: StandIn, role: str, links: int
+) -> None:
+    """Nobody would guess its address; to others it would show nothing."""
+    stand_in.accounts.add("ada", "Ada").role = role
+    page.goto("/jobs")
+    sign_in(page, "ada")
+
+    open_account(page)
+
+    expect(page.get_by_role("link", name="API keys")).to_be_visible()
+    expect(page.get_by_role("link", name="Dashboard")).to_have_count(links)
+
+
 def test_signing_out_leaves_nothing_behind(page: Page, stand_in: StandIn) -> None:
     """No card, no draft, no list in the browser, not after a reload either; and the next one is a guest."""
     stand_in.accounts.add("ada", "Ada")

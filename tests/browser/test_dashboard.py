@@ -116,6 +116,47 @@ def test_a_dead_letter_is_redriven(page: Page, db: Settings) -> None:
     assert OPERATOR not in stored(page)
 
 
+DRAWN = """
+    window.drawn = [];
+    const fillText = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+      window.drawn.push(text);
+      return fillText.call(this, text, ...where);
+    };
+"""
+TIMES = """() => {
+    const inMinutes = (ago) => new Date(Date.now() - ago * 60_000)
+      .toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+    const ofTheHour = new Set(Array.from({ length: 62 }, (_, ago) => inMinutes(ago - 1)));
+    const times = [...new Set(window.drawn.filter((text) => text.includes(':')))];
+    return { times, beyond: times.filter((time) => !ofTheHour.has(time)) };
+}"""
+
+
+def test_a_single_sample_is_shown_within_the_hour_that_was_asked_for(page: Page, db: Settings) -> None:
+    """Nor is it stretched over the whole width by itself: where nothing was sampled there is nothing."""
+    Reporter(db, kind="api").report()
+    Sampler(every=EVERY).tick()
+    page.add_init_script(DRAWN)
+
+    open_board(page)
+    page.wait_for_function("() => window.drawn.some((text) => text.includes(':'))")
+
+    times = page.evaluate(TIMES)
+    assert (len(times["times"]) >= 2, times["beyond"]) == (True, [])
+
+
+def test_the_number_of_dead_letters_leads_to_them(page: Page, db: Settings) -> None:
+    """On a phone they are many screens below it."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_board(page)
+    expect(page.locator("#dead-letters")).not_to_be_in_viewport()
+
+    page.get_by_role("link", name="Dead letters").click()
+
+    expect(page.locator("#letters-title")).to_be_in_viewport()
+
+
 def test_a_job_is_found_and_cancelled(page: Page, db: Settings) -> None:
     """By its id or its owner; a batch, the processes and the audit log are there, too, once somebody looks."""
     job_id, other = a_job(owner="guest:1"), a_job(owner="guest:2")

@@ -25,6 +25,16 @@ def test_it_says_where_everything_is_and_what_to_try() -> None:
     assert "/home/ann/parley/.data/logs\n" in shown
 
 
+def test_it_says_who_may_see_how_it_stands_and_shows_no_token() -> None:
+    """Nobody would guess the page, nor where its token lies."""
+    kept, given = text(Settings()), text(Settings(admin_token="an-operators-token-of-32-letters"))
+
+    assert "http://127.0.0.1:8000/dashboard shows how it stands" in kept
+    assert "the token in /home/ann/parley/.data/admin-token\n" in kept
+    assert "to whoever has ADMIN_TOKEN\n" in given
+    assert "an-operators-token" not in given
+
+
 def test_without_a_model_it_says_how_to_get_one() -> None:
     """All three settings are named, in a line that works."""
     shown = text(Settings())

@@ -1,6 +1,7 @@
 /** A chart: lines over time, with what they say in words beside it. @module */
 
 import uPlot from '../../vendor/uplot/uPlot.esm.js';
+import { serverNow } from '../clock.js';
 import { h, setText } from '../dom.js';
 
 /**
@@ -27,6 +28,8 @@ export class Chart {
   #plot = null;
   /** @type {(number|null)[][]} */
   #data = [];
+  /** From when to when, in seconds since 1970. @type {[number, number]} */
+  #window = [0, 0];
   element;
 
   /** @param {Spec} spec */
@@ -39,9 +42,10 @@ export class Chart {
     new ResizeObserver(() => this.#fit()).observe(this.#canvas);
   }
 
-  /** @param {Moment[]} moments the oldest first @param {number} stepSeconds */
-  show(moments, stepSeconds) {
+  /** @param {Moment[]} moments the oldest first @param {number} stepSeconds @param {number} spanSeconds so long, up to now */
+  show(moments, stepSeconds, spanSeconds) {
     this.#data = columns(moments, this.#spec.lines, stepSeconds);
+    this.#window = [serverNow() / 1000 - spanSeconds, serverNow() / 1000];
     this.#say(null);
     this.#canvas.setAttribute('aria-label', this.#summary());
     if (this.#plot === null) this.paint();
@@ -71,7 +75,11 @@ export class Chart {
       padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
-      scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number} */ max) => [0, max > 0 ? max * 1.1 : 1] } },
+      scales: {
+        // All that was asked for: one sample in an hour is a dot, and no sample of late is a gap at the end.
+        x: { range: () => this.#window },
+        y: { range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number} */ max) => [0, max > 0 ? max * 1.1 : 1] },
+      },
       axes: [
         { ...axis, size: AXIS_HEIGHT, space: 100, values: times },
         { ...axis, size: AXIS_WIDTH, space: 32, values: (/** @type {unknown} */ _, /** @type {number[]} */ ticks) => ticks.map(this.#spec.text) },

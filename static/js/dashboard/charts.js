@@ -24,6 +24,9 @@ const SPECS = [
   { title: 'Memory', text: bytes, lines: [line('resident', 'Held', 'green')] },
 ];
 
+/** Seconds, by the range that is chosen. @type {Record<string, number>} */
+const SPANS = { '1h': 3_600, '24h': 86_400, '7d': 604_800 };
+
 /** @param {string} name @param {string} label @param {string} colour */
 function line(name, label, colour) {
   return { name, label, colour: `--${colour}` };
@@ -61,6 +64,6 @@ export class Charts {
     }
     const { items, stepSeconds } = answer.data;
     setText(this.#note, items.length === 0 ? 'Nothing was sampled in this time.' : '');
-    for (const chart of this.#charts) chart.show(items, stepSeconds);
+    for (const chart of this.#charts) chart.show(items, stepSeconds, SPANS[range]);
   }
 }
