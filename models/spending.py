@@ -81,7 +81,8 @@ def count(session: Session, calls: Iterable[Call]) -> None:
 
 
 _SUMS = """COALESCE(sum(calls), 0)::bigint AS calls, COALESCE(sum(prompt_tokens), 0)::bigint AS prompt_tokens,
-           COALESCE(sum(completion_tokens), 0)::bigint AS completion_tokens, sum(cost) AS cost,
+           COALESCE(sum(completion_tokens), 0)::bigint AS completion_tokens,
+           CASE WHEN count(*) = 0 THEN 0 ELSE sum(cost) END AS cost,
            COALESCE(sum(unpriced_calls), 0)::bigint AS unpriced_calls"""
 _DAYS = text(f"""
     SELECT day, {_SUMS} FROM spending WHERE owner = :owner AND day < COALESCE(CAST(:before AS date), 'infinity')
@@ -89,7 +90,7 @@ _DAYS = text(f"""
 """)  # noqa: S608
 
 Sums = Mapping[Any, Any]
-"""``calls``, ``prompt_tokens``, ``completion_tokens``, ``cost`` (None: unknown), ``unpriced_calls``."""
+"""``calls``, ``prompt_tokens``, ``completion_tokens``, ``cost`` (None: unknown; no calls cost 0), ``unpriced_calls``."""
 
 
 def days(session: Session | Bare, owner: str, *, limit: int, before: dt.date | None = None) -> Sequence[Sums]:

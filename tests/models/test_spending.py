@@ -181,12 +181,12 @@ def test_a_report_has_all_of_a_month_and_the_rest_together() -> None:
     assert (total["cost"], total["calls"]) == (Decimal(10), 6)
 
 
-def test_a_day_without_any_call_is_one_of_no_known_cost() -> None:
-    """And of no calls at all."""
+def test_a_day_without_any_call_cost_nothing() -> None:
+    """That is known: unknown is what calls have cost of which nobody said."""
     with Session() as session:
         nothing = spending.total(session, first=JUNE, last=JUNE)
 
-    assert (nothing["calls"], nothing["cost"], nothing["unpriced_calls"]) == (0, None, 0)
+    assert (nothing["calls"], nothing["cost"], nothing["unpriced_calls"]) == (0, Decimal(0), 0)
 
 
 def test_what_an_ended_account_has_spent_stays_spent_but_not_as_its_own() -> None:

@@ -32,8 +32,8 @@ const FIGURES = {
 };
 
 /** @param {Now} cost */
-function money({ today, currency, budget, unpricedCalls }) {
-  const spent = today === null ? (unpricedCalls === 0 ? `0 ${currency}` : UNKNOWN) : `${rounded(today)} ${currency}`;
+function money({ today, currency, budget }) {
+  const spent = today === null ? UNKNOWN : `${rounded(today)} ${currency}`;
   return budget === null ? spent : `${spent} of ${rounded(budget)}`;
 }
 
