@@ -103,6 +103,8 @@ def prepare(root: pathlib.Path, environ: Mapping[str, str]) -> Plan:
     environment = dict(environ)
     if not environment.get("STOP_GRACE_SECONDS", "").strip():
         environment["STOP_GRACE_SECONDS"] = GRACE_SECONDS
+    for doubt in product_settings.doubts(environ):
+        say(doubt)
     settings = product_settings.from_environment(environment)
     folder = Folder(settings.data_folder)
     folder.make()

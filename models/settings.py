@@ -29,6 +29,7 @@ from models.knobs.llm import ModelKnobs
 from models.knobs.notify import NotifyKnobs
 from models.knobs.safety import SafetyKnobs
 from models.knobs.servers import ServerKnobs
+from models.misspelt import misspelt
 from models.prices import Prices
 
 OFFLINE = "offline"
@@ -97,6 +98,13 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     _check_combinations(settings)
     return settings
+
+
+def doubts(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that is probably a misspelt setting."""
+    known = [knob.metadata["env"] for knob in dataclasses.fields(Settings)]
+    near = misspelt(environ, known)
+    return [f"{written}: there is no such setting; was {meant} meant?" for written, meant in near.items()]
 
 
 def _parsed(knob: dataclasses.Field[Any], raw: str) -> object:
@@ -235,9 +243,13 @@ def current() -> Settings:
 def current_or_exit(*needed: str) -> Settings:
     """`current`, for the door of a process: a refused setting ends it with the sentence and no trace.
 
+    What is probably a misspelt one is named on standard error.
+
     Args:
         needed: what else this process cannot do without.
     """
+    for doubt in doubts(os.environ):
+        sys.stderr.write(f"{doubt}\n")
     try:
         settings = current()
         _check_named(settings, *needed)

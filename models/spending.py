@@ -90,7 +90,7 @@ _DAYS = text(f"""
 """)  # noqa: S608
 
 Sums = Mapping[Any, Any]
-"""``calls``, ``prompt_tokens``, ``completion_tokens``, ``cost`` (None: unknown; no calls cost 0), ``unpriced_calls``."""
+"""``calls``, ``prompt_tokens``, ``completion_tokens``, ``cost`` (None: unknown; of no calls 0), ``unpriced_calls``."""
 
 
 def days(session: Session | Bare, owner: str, *, limit: int, before: dt.date | None = None) -> Sequence[Sums]:
