@@ -42,7 +42,8 @@ TIMES, WARM_UP = 200, 20
 COSTLY_TIMES = 5
 POSTS, POLLS = 1_000, 4_000
 SWEEP_JOBS, SWEEPS = 1_000, 100
-DAYS, KEPT_DAYS = 30, 20
+DAYS, KEPT_DAYS = 29, 20
+"""The first is less than `JOB_RETENTION_DAYS`, or the dispatcher would remove the oldest while more are stored."""
 JOBS_EACH = 500
 """Of one owner, in either set: what is asked for of all of them costs by their number."""
 OWNER = "address:127.0.0.7"
