@@ -121,10 +121,10 @@ def test_an_operator_who_is_none_any_more_sees_only_his_own(app: Flask, client: 
     assert [first, client.get(f"/api/jobs/{job_id}", headers=operator.headers).status_code] == [200, 404]
 
 
-def parked(app: Flask) -> bool:
-    """Whether a request waits."""
+def waits_for_more(app: Flask, job_id: str) -> bool:
+    """Whether a request has seen this job and waits. What it sees first it may answer: it has only just been let in."""
     waiters: Waiters = app.extensions["parley"]["waiters"]
-    return waiters.count == 1
+    return any(waiter.seen for waiter in list(waiters._parked.get(job_id, ())))
 
 
 def finish(job_id: str) -> None:
@@ -140,7 +140,7 @@ def test_who_waits_for_an_answer_does_not_get_it_if_meanwhile_signed_out(app: Fl
 
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(app.test_client().get, f"/api/jobs/{job_id}", headers=headers)
-        eventually(lambda: parked(app))
+        eventually(lambda: waits_for_more(app, job_id))
         me.revoke()
         me.pass_time()
         finish(job_id)
