@@ -20,6 +20,11 @@ registry = CollectorRegistry()
 Counter("eggs", "Eggs.", ["size"], registry=registry).labels("big").inc(2)
 Histogram("weight", "Of one.", buckets=(1, 2), registry=registry).observe(1.5)
 """
+STAND = """
+from prometheus_client import CollectorRegistry, Gauge
+registry = CollectorRegistry()
+Gauge("borrowed", "Now.", registry=registry, multiprocess_mode="livesum").set(3)
+"""
 SHOW = """
 from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 registry = CollectorRegistry()
@@ -54,6 +59,21 @@ def test_what_the_dead_counted_is_added_up_in_one_file_of_each_kind(tmp_path: pa
         "weight_sum 6.0",
         "weight_count 4.0",
     }
+
+
+def test_how_things_stood_in_the_dead_is_forgotten(tmp_path: pathlib.Path) -> None:
+    """What a worker had borrowed when it was killed is not in use for ever; that of the living is."""
+    run(tmp_path, STAND)
+    [of_dead] = tmp_path.glob("gauge_*.db")
+    of_living = of_dead.with_name(f"gauge_livesum_{os.getpid()}.db")
+    of_living.write_bytes(of_dead.read_bytes())
+    before = shown(tmp_path)
+
+    ended_counts.merge(str(tmp_path))
+
+    assert "borrowed 6.0" in before
+    assert list(tmp_path.glob("*.db")) == [of_living]
+    assert "borrowed 3.0" in shown(tmp_path)
 
 
 def test_what_the_living_count_stays_theirs(tmp_path: pathlib.Path) -> None:

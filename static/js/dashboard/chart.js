@@ -45,7 +45,8 @@ export class Chart {
   /** @param {Moment[]} moments the oldest first @param {number} stepSeconds @param {number} spanSeconds so long, up to now */
   show(moments, stepSeconds, spanSeconds) {
     this.#data = columns(moments, this.#spec.lines, stepSeconds);
-    this.#window = [serverNow() / 1000 - spanSeconds, serverNow() / 1000];
+    const now = serverNow() / 1000;
+    this.#window = [now - spanSeconds, now];
     this.#say(null);
     this.#canvas.setAttribute('aria-label', this.#summary());
     if (this.#plot === null) this.paint();
